@@ -208,3 +208,46 @@ class FunctionRunner(Protocol):
     def stop_function(self, name: str) -> None:
         """Kill every environment of a function and wait until they are gone."""
         ...
+
+
+class LogSink(Protocol):
+    """Takes what functions log; implemented by `harness.localcloud.server` over moto's CloudWatch Logs."""
+
+    def put(self, function: ResolvedFunction, log_stream: str, events: Sequence[tuple[int, str]]) -> None:
+        """Append ``(epoch milliseconds, message)`` records to a stream of the function's log group.
+
+        Never raises for a missing group: on AWS a function whose role may not create it loses its logs silently.
+        """
+        ...
+
+
+class DurableService(Protocol):
+    """Durable executions; implemented by `harness.localcloud.durable`."""
+
+    def invoke(
+        self,
+        function: ResolvedFunction,
+        payload: bytes,
+        *,
+        invocation_type: Literal["RequestResponse", "Event"],
+        execution_name: str | None = None,
+        client_context: str | None = None,
+        tenant_id: str | None = None,
+    ) -> Response:
+        """Start an execution, or find the one that already has this name and payload, and answer the Invoke call.
+
+        ``RequestResponse`` waits for the execution's end. Raises ApiError for a bad or taken name.
+        """
+        ...
+
+    def handle(self, request: Request) -> Response:
+        """Answer any request below ``/2025-12-01/``; errors as responses."""
+        ...
+
+    def delete_function(self, name: str) -> None:
+        """Stop every running execution of a function and forget nothing of their history."""
+        ...
+
+    def close(self) -> None:
+        """Stop everything; nothing runs afterwards."""
+        ...
