@@ -1,0 +1,310 @@
+"""The start/stop handle of a local cloud.
+
+The cloud is a child process in a session of its own. It holds the reading end of a pipe whose writing end only this
+process has: when this process ends, killed or not, the pipe ends and the cloud stops itself and everything below it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.error import HTTPError, URLError
+from urllib.request import ProxyHandler, Request, build_opener
+
+from harness.errors import LocalCloudError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_MISSING_PACKAGES = 3
+_GRACE_SECONDS = 20.0
+_TAIL_BYTES = 4096
+_INSTALL = "pip install 'durable-functions-harness[local]'"
+_LIVE: weakref.WeakSet[LocalCloud] = weakref.WeakSet()
+
+
+class LocalCloud:
+    """A running local cloud. Made by `start` or `attach`; a context manager that stops what it started.
+
+    Attributes:
+        endpoint_url: Where it answers, for ``AWS_ENDPOINT_URL`` and boto3's ``endpoint_url``.
+        token: What its admin endpoint asks for.
+        region: The region of its functions.
+        account_id: The account that everything in it belongs to.
+        pid: Its process.
+    """
+
+    def __init__(
+        self,
+        facts: Mapping[str, Any],
+        token: str,
+        process: subprocess.Popen[bytes] | None = None,
+        lifeline: int | None = None,
+        log_file: Path | None = None,
+        *,
+        own_log: bool = False,
+    ) -> None:
+        self.endpoint_url = str(facts["endpoint_url"])
+        self.token = token
+        self.region = str(facts["region"])
+        self.account_id = str(facts["account_id"])
+        self.pid = int(facts["pid"])
+        self.version = str(facts["version"])
+        self._process = process
+        self._lifeline = lifeline
+        self._log_file = log_file
+        self._own_log = own_log
+        self._stopping = threading.Lock()
+        _LIVE.add(self)
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        time_scale: float = 60.0,
+        region: str = "us-east-1",
+        log_file: Path | None = None,
+        ready_timeout: float = 60.0,
+    ) -> LocalCloud:
+        """Start a local cloud and wait until it answers.
+
+        Args:
+            time_scale: How many times faster than on AWS waits, retries and timeouts pass.
+            region: The region of its functions.
+            log_file: Where its log goes; by default a temporary file that `stop` removes.
+            ready_timeout: Seconds to wait for it.
+
+        Raises:
+            LocalCloudError: It ended, or wasn't ready in time (with the end of its log), or packages are missing.
+        """
+        own_log = log_file is None
+        if log_file is None:
+            descriptor, name = tempfile.mkstemp(prefix="durable-harness-cloud-", suffix=".log")
+            os.close(descriptor)
+            log_file = Path(name)
+        child_lifeline, lifeline = os.pipe()
+        ready, child_ready = os.pipe()
+        command = [sys.executable, "-m", "harness.localcloud", "--port", "0", "--region", region]
+        command += ["--time-scale", repr(time_scale)]
+        command += ["--lifeline-fd", str(child_lifeline), "--ready-fd", str(child_ready)]
+        try:
+            with log_file.open("ab") as log:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(child_lifeline, child_ready),
+                    start_new_session=True,
+                    env=_environment(),
+                )
+        except OSError as error:
+            os.close(lifeline)
+            os.close(ready)
+            raise LocalCloudError(
+                f"The local cloud's process can't be started: {error}", where=sys.executable
+            ) from error
+        finally:
+            os.close(child_lifeline)
+            os.close(child_ready)
+        line = b""
+        try:
+            line = _read_line(ready, ready_timeout)
+        finally:
+            os.close(ready)
+            if not line.endswith(b"\n"):
+                # Also on Ctrl-C: nobody else knows of the child yet.
+                os.close(lifeline)
+                status = process.poll()
+                _end(process, grace=1.0)
+        if not line.endswith(b"\n"):
+            failure = _start_error(
+                status if status is not None else process.returncode, log_file, ready_timeout, status
+            )
+            if own_log:
+                log_file.unlink(missing_ok=True)
+            raise failure
+        facts = json.loads(line)
+        return cls(facts, facts["token"], process, lifeline, log_file, own_log=own_log)
+
+    @classmethod
+    def attach(cls, endpoint_url: str, token: str) -> LocalCloud:
+        """Use a local cloud that somebody else started and will stop.
+
+        Raises:
+            LocalCloudError: There is none, or the token isn't its.
+        """
+        return cls(_admin(endpoint_url, token, "GET", "health"), token)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still answers."""
+        if self._process is not None and self._process.poll() is not None:
+            return False
+        try:
+            return bool(self.admin("GET", "health")["status"] == "ok")
+        except LocalCloudError:
+            return False
+
+    @property
+    def time_scale(self) -> float:
+        """How many times faster than on AWS waits pass; can be set while it runs."""
+        return float(self.admin("GET", "time-scale")["time_scale"])
+
+    @time_scale.setter
+    def time_scale(self, value: float) -> None:
+        self.admin("PUT", "time-scale", {"time_scale": value})
+
+    def inventory(self) -> dict[str, list[str]]:
+        """The names of everything that exists in it, by kind.
+
+        The kinds are functions, layers, event_source_mappings, roles, policies (the account's own), log_groups,
+        tables, queues, buckets and running_executions (ARNs).
+        """
+        found: dict[str, list[str]] = self.admin("GET", "inventory")
+        return found
+
+    def operations(self) -> dict[str, dict[str, int]]:
+        """How often each AWS operation was called: ``{"lambda.Invoke": {"calls": 3, "errors": 1}}``."""
+        found: dict[str, dict[str, int]] = self.admin("GET", "operations")
+        return found
+
+    def admin(self, method: str, name: str, body: Any = None) -> Any:
+        """Call the admin endpoint.
+
+        Args:
+            method: The HTTP method.
+            name: The path below ``/_harness/``.
+            body: Sent as JSON, unless it is None.
+
+        Raises:
+            LocalCloudError: It doesn't answer, or refuses.
+        """
+        return _admin(self.endpoint_url, self.token, method, name, body)
+
+    def stop(self) -> None:
+        """Stop the cloud and everything that runs in it. A second call, or one on an attached cloud, does nothing."""
+        with self._stopping:
+            process, self._process = self._process, None
+            if process is None:
+                return
+            self._close_lifeline()
+            _end(process, grace=_GRACE_SECONDS)
+            if self._own_log and self._log_file is not None:
+                self._log_file.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _close_lifeline(self) -> None:
+        lifeline, self._lifeline = self._lifeline, None
+        if lifeline is not None:
+            with contextlib.suppress(OSError):
+                os.close(lifeline)
+
+
+def _release_in_child() -> None:
+    # A forked copy of this process must not keep the cloud alive, and has no business stopping it.
+    for cloud in list(_LIVE):
+        cloud._process = None  # noqa: SLF001
+        cloud._close_lifeline()  # noqa: SLF001
+
+
+os.register_at_fork(after_in_child=_release_in_child)
+
+
+def _environment() -> dict[str, str]:
+    """The child's environment: this one's, but for AWS's settings, and with this package on the path."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "MOTO_"))}
+    root = str(Path(__file__).resolve().parents[2])
+    # The child starts where the tests run, which may be another project's folder.
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+    return environment
+
+
+def _read_line(descriptor: int, timeout: float) -> bytes:
+    """Read until a line's end, the writer's end, or the deadline."""
+    deadline = datetime.now(UTC) + timedelta(seconds=timeout)
+    content = b""
+    while not content.endswith(b"\n"):
+        left = (deadline - datetime.now(UTC)).total_seconds()
+        readable, _, _ = select.select([descriptor], [], [], max(left, 0))
+        chunk = os.read(descriptor, 65536) if readable else b""
+        if not chunk:
+            break
+        content += chunk
+    return content
+
+
+def _end(process: subprocess.Popen[bytes], *, grace: float) -> None:
+    """Ask a process to stop, give it its time, then kill whatever is left of its group."""
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(grace)
+    # The group's id is the process's; members may have outlived it.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _start_error(status: int, log_file: Path, timeout: float, ended_by_itself: int | None) -> LocalCloudError:
+    if ended_by_itself == _MISSING_PACKAGES:
+        return LocalCloudError(
+            "The local cloud needs packages that are not installed", where=_tail(log_file), hint=_INSTALL
+        )
+    if ended_by_itself is None:
+        what = f"The local cloud was not ready within {timeout:g} s"
+    else:
+        what = f"The local cloud ended with status {status} while starting"
+    return LocalCloudError(f"{what}. The end of its log:\n{_tail(log_file)}\n", where=str(log_file))
+
+
+def _tail(log_file: Path) -> str:
+    try:
+        return log_file.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace").strip() or "(empty)"
+    except OSError as error:
+        return f"(unreadable: {error})"
+
+
+def _admin(endpoint_url: str, token: str, method: str, name: str, body: Any = None) -> Any:
+    request = Request(  # noqa: S310 - the URL is the cloud's own
+        f"{endpoint_url.rstrip('/')}/_harness/{name}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"X-Harness-Token": token, "Content-Type": "application/json"},
+        method=method,
+    )
+    # Proxy settings of the environment are for the outside world.
+    opener = build_opener(ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=60) as response:
+            return json.load(response)
+    except HTTPError as error:
+        with error:
+            detail = error.read().decode("utf-8", "replace")
+        raise LocalCloudError(
+            f"The local cloud refused {method} /_harness/{name} ({error.code}): {detail}", where=endpoint_url
+        ) from error
+    except (URLError, OSError, ValueError) as error:
+        raise LocalCloudError(
+            f"No local cloud answers: {error}",
+            where=endpoint_url,
+            hint="Start one with `python -m harness.localcloud`, or let the harness start its own.",
+        ) from error
