@@ -348,11 +348,23 @@ class RunningExecution:
                 hint=f"this is what happened:\n{history.timeline(last=20)}",
             )
 
+        deadline = Deadline.after(waiting.timeout if timeout is None else timeout, waiting.execution.clock)
+
+        def look() -> History:
+            # Under the same deadline: a throttled look must not outlast the wait it belongs to.
+            return calls.get_history(
+                self.function.lambda_client,
+                self.arn,
+                grace=waiting.grace,
+                policy=waiting.throttle,
+                deadline=deadline,
+            )
+
         return wait_until(
-            self.history,
+            look,
             condition,
             policy=waiting.execution,
-            deadline=Deadline.after(waiting.timeout if timeout is None else timeout, waiting.execution.clock),
+            deadline=deadline,
             fail_fast=over,
             what=what,
             describe=lambda history: f"{len(history)} events",

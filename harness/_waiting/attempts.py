@@ -63,7 +63,7 @@ class Observer(Protocol):
     What it raises is logged and changes nothing for the wait.
     """
 
-    def __call__(self, attempt: Attempt) -> object:
+    def __call__(self, attempt: Attempt, /) -> object:
         """Take note of ``attempt``."""
         ...
 
