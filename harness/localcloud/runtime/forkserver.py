@@ -43,6 +43,8 @@ LENGTH = struct.Struct(">I")
 PR_SET_PDEATHSIG = 1
 # What a function may have open on AWS: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 OPEN_FILES = 1024
+# As a shell says that it couldn't start a command.
+EXIT_NOT_STARTED = 127
 
 
 def die_with_parent(parent: int, number: int) -> None:
@@ -149,11 +151,18 @@ class ForkServer:
         method = request["method"]
         if method == "fork" and self._is_shadowed(request):
             method = "exec"
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            pid = -1
+            print(f"No process can be started: {error}", file=sys.stderr, flush=True)  # noqa: T201 - this is its log
         if pid == 0:
             return self._become(method, request, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
+        if pid < 0:
+            self._send({"event": "exited", "id": request["id"], "status": EXIT_NOT_STARTED << 8, "max_rss": 0})
+            return None
         self._environments[pid] = request["id"]
         self._send({"event": "started", "id": request["id"], "pid": pid, "method": method})
         return None

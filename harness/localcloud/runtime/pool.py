@@ -191,6 +191,14 @@ class RuntimePool:
 
         return self._call(look())
 
+    def fork_servers(self) -> list[int]:
+        """The process ids of the processes that start environments."""
+
+        async def look() -> list[int]:
+            return [spawner.pid for spawner in self._spawners]
+
+        return self._call(look())
+
     # Below here everything runs on the loop, but for what says otherwise.
 
     def _run_loop(self) -> None:
