@@ -1,0 +1,320 @@
+"""The command line ``python -m harness.infra``: look at workspaces, make them by hand, and destroy them.
+
+Exit codes: 0 done; 1 something is left, or failed; 2 the command line or a setting can't be used; 3 nothing was done,
+because the only workspaces asked for belong to processes that still run; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.destroy_all import Result, choose, destroy_entries, resources_of
+from harness.duration import parse_duration, show_duration
+from harness.errors import ConfigurationError, HarnessError
+from harness.events import DiagnosticReported, Event, EventBus, PhaseFinished, ResourceProgress
+from harness.infra import Infra
+from harness.ledger import Entry, Ledger
+from harness.targets import ENDPOINT_SETTING, TARGET_SETTING, Target, target_from_environment
+from harness.terraform.state import read_state
+from harness.workspace import state_path
+
+OK, FAILED, USAGE, OWNED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+@dataclass
+class _Output:
+    """Tables or JSON on standard output, everything else on standard error."""
+
+    as_json: bool
+    out: Console
+    err: Console
+
+    def data(self, value: Any, table: Callable[[], Table | str]) -> None:
+        if self.as_json:
+            self.out.file.write(json.dumps(value, indent=2, default=str) + "\n")
+        else:
+            self.out.print(table(), soft_wrap=True, markup=False, highlight=False)
+
+    def say(self, text: str) -> None:
+        self.err.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: By default the process's.
+    """
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
+    )
+    output = _Output(options.json, Console(file=sys.stdout), Console(file=sys.stderr))
+    try:
+        code: int = options.run(options, output)
+    except ConfigurationError as error:
+        output.say(str(error))
+        return USAGE
+    except HarnessError as error:
+        output.say(str(error))
+        return FAILED
+    except KeyboardInterrupt:
+        output.say("Interrupted. `python -m harness.infra list` shows what is there.")
+        return INTERRUPTED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.infra",
+        description="Workspaces of the durable functions test harness.",
+        epilog="Exit codes: 0 done, 1 something is left or failed, 2 usage or settings, "
+        "3 only workspaces of running processes, 130 interrupted.",
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="JSON on standard output")
+    common.add_argument("-v", "--verbose", action="store_true", help="log what is done")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace, _Output], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, parents=[common], help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    command("list", _list, "The workspaces in the ledger.")
+    command("status", _status, "One workspace, with its resources.").add_argument("name")
+    deploy = command("deploy", _deploy, "Deploy a directory, to stay until it is destroyed.")
+    deploy.add_argument("directory", type=Path)
+    deploy.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="a variable; JSON or text")
+    outputs = command("outputs", _outputs, "A workspace's outputs; sensitive ones are shown as such.")
+    outputs.add_argument("name")
+    outputs.add_argument("--show-sensitive", action="store_true", help="show their values")
+    destroy = command("destroy", _destroy, "Destroy one workspace, verified.")
+    destroy.add_argument("name")
+    destroy.add_argument("--force", action="store_true", help="although its owner still runs")
+    every = command("destroy-all", _destroy_all, "Destroy every workspace whose owner is gone.")
+    every.add_argument("--target", choices=("local", "aws"), help="only those of this kind")
+    every.add_argument("--older-than", type=_duration, metavar="AGE", help="only those older than 90m, 12h, 2d, ...")
+    every.add_argument("--dry-run", action="store_true", help="only say what would be destroyed")
+    every.add_argument("--yes", action="store_true", help="don't ask before touching an AWS account")
+    every.add_argument("--force", action="store_true", help="also those whose owner still runs")
+    every.add_argument("--parallel", type=int, default=4, help="destroys at once (4)")
+    return parser
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _list(_: argparse.Namespace, output: _Output) -> int:
+    entries, unreadable = Ledger().entries()
+    rows = [_summary(entry) for entry in entries]
+
+    def table() -> Table:
+        made = Table("workspace", "example", "target", "age", "status", "resources", "owner", box=None)
+        for row in rows:
+            made.add_row(*map(str, row.values()))
+        return made
+
+    output.data(rows, table)
+    for bad in unreadable:
+        output.say(str(bad.error))
+    return FAILED if unreadable else OK
+
+
+def _status(options: argparse.Namespace, output: _Output) -> int:
+    entry = _entry(options.name)
+    resources = resources_of(entry)
+    value = {
+        **_summary(entry),
+        "example_dir": str(entry.example_dir),
+        "directory": str(entry.directory),
+        "created_at": entry.created_at,
+        "expires_at": entry.expires_at,
+        "account": entry.target.account_id,
+        "region": entry.target.region,
+        "endpoint_url": entry.target.endpoint_url,
+        "pid": entry.owner.pid,
+        "host": entry.owner.host,
+        "logs": str(Ledger().logs / entry.name),
+        "addresses": resources,
+    }
+
+    def table() -> Table:
+        made = Table(show_header=False, box=None)
+        for key, item in value.items():
+            text = "\n".join(item) if isinstance(item, list) else str(item)
+            made.add_row(key, text)
+        return made
+
+    output.data(value, table)
+    return OK
+
+
+def _deploy(options: argparse.Namespace, output: _Output) -> int:
+    variables = {}
+    for text in options.var:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigurationError(f"--var {text!r} has no value", hint="Write --var NAME=VALUE.")
+        variables[name] = _json_or_text(value)
+    bus = EventBus()
+    bus.subscribe(lambda event: _progress(event, output))
+    infra = Infra(_lasting_target(), bus=bus)
+    deployment = infra.deploy(options.directory, variables, keep=True)
+    value = {"workspace": deployment.workspace.name, "outputs": _shown(deployment.outputs, deployment.sensitive)}
+    output.data(value, lambda: _pairs({"workspace": deployment.workspace.name, **value["outputs"]}))
+    output.say(f"Destroy it with: python -m harness.infra destroy {deployment.workspace.name}")
+    return OK
+
+
+def _lasting_target() -> Target:
+    """The environment's target, if what is deployed there outlives this command."""
+    if (os.environ.get(TARGET_SETTING) or "local") == "local" and not os.environ.get(ENDPOINT_SETTING):
+        raise ConfigurationError(
+            "A local cloud started by this command would end with it, and the deployment too",
+            where="environment",
+            hint=f"Run `python -m harness.localcloud` in another terminal and set {ENDPOINT_SETTING} to its address, "
+            f"or set {TARGET_SETTING}=aws.",
+        )
+    return target_from_environment()
+
+
+def _outputs(options: argparse.Namespace, output: _Output) -> int:
+    entry = _entry(options.name)
+    state = read_state(state_path(entry))
+    shown = _shown(state.outputs, frozenset() if options.show_sensitive else state.sensitive)
+    output.data(shown, lambda: _pairs(shown))
+    return OK
+
+
+def _destroy(options: argparse.Namespace, output: _Output) -> int:
+    entry = _entry(options.name)
+    if entry.owner.alive() and not options.force:
+        output.say(f"{entry.name} belongs to process {entry.owner.pid}, which still runs; --force destroys it anyway.")
+        return OWNED
+    return _finish(_run([entry], output, parallel=1), [], output)
+
+
+def _destroy_all(options: argparse.Namespace, output: _Output) -> int:
+    entries, unreadable = Ledger().entries()
+    chosen, owned = choose(
+        entries, kind=options.target, older_than=options.older_than, now=datetime.now(UTC), force=options.force
+    )
+    for entry in owned:
+        output.say(f"{entry.name} belongs to process {entry.owner.pid} on {entry.owner.host}; left alone.")
+    for bad in unreadable:
+        output.say(str(bad.error))
+    if options.dry_run:
+        output.data([entry.name for entry in chosen], lambda: "\n".join(f"would destroy {e.name}" for e in chosen))
+        return FAILED if unreadable else OK
+    accounts = sorted({entry.target.account_id for entry in chosen if entry.target.kind == "aws"})
+    if accounts and not options.yes and not _agreed(accounts, chosen, output):
+        return USAGE
+    code = _finish(_run(chosen, output, parallel=max(1, options.parallel)), unreadable, output)
+    return OWNED if code == OK and owned and not chosen else code
+
+
+def _run(entries: Sequence[Entry], output: _Output, *, parallel: int) -> list[Result]:
+    bus = EventBus()
+    bus.subscribe(lambda event: _progress(event, output))
+    return destroy_entries(entries, parallel=parallel, bus=bus)
+
+
+def _finish(results: Sequence[Result], unreadable: Sequence[object], output: _Output) -> int:
+    rows = [asdict(result) for result in results]
+    output.data(
+        rows,
+        lambda: (
+            "\n".join(f"{result.workspace}: {result.outcome}{_reason(result.detail)}" for result in results)
+            or "Nothing to destroy."
+        ),
+    )
+    return OK if not unreadable and all(result.ok for result in results) else FAILED
+
+
+def _reason(detail: str) -> str:
+    return f" ({detail})" if detail else ""
+
+
+def _agreed(accounts: Sequence[str], chosen: Sequence[Entry], output: _Output) -> bool:
+    if not sys.stdin.isatty():
+        output.say(f"This touches AWS account {', '.join(accounts)}; say --yes, or --dry-run to see what it would do.")
+        return False
+    output.say("\n".join(entry.name for entry in chosen))
+    return input(f"Destroy these in AWS account {', '.join(accounts)}? Only 'yes' is accepted: ").strip() == "yes"
+
+
+def _entry(name: str) -> Entry:
+    ledger = Ledger()
+    entry = ledger.read(name)
+    if entry is None:
+        raise ConfigurationError(
+            f"There is no workspace {name!r} in the ledger",
+            where=str(ledger.home),
+            hint="`python -m harness.infra list` shows those there are; one that was destroyed is gone.",
+        )
+    return entry
+
+
+def _summary(entry: Entry) -> dict[str, Any]:
+    alive = entry.owner.alive()
+    owner: Literal["alive", "gone", "on another host"] = "on another host" if alive is None else "gone"
+    try:
+        resources: int | str = len(resources_of(entry))
+    except HarnessError:
+        resources = "unreadable state"
+    return {
+        "workspace": entry.name,
+        "example": entry.example,
+        "target": entry.target.kind,
+        "age": show_duration(datetime.now(UTC) - entry.created_at),
+        "status": f"{entry.status} (kept)" if entry.keep else entry.status,
+        "resources": resources,
+        "owner": "alive" if alive else owner,
+    }
+
+
+def _shown(outputs: Any, hidden: frozenset[str]) -> dict[str, Any]:
+    return {name: "(sensitive)" if name in hidden else value for name, value in sorted(outputs.items())}
+
+
+def _pairs(values: dict[str, Any]) -> Table:
+    table = Table(show_header=False, box=None)
+    for name, value in values.items():
+        table.add_row(name, value if isinstance(value, str) else json.dumps(value))
+    return table
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _progress(event: Event, output: _Output) -> None:
+    match event:
+        case ResourceProgress(status="complete" | "errored"):
+            output.say(f"{event.workspace}: {event.action} {event.address} {event.status}")
+        case DiagnosticReported(severity="error"):
+            output.say(f"{event.workspace}: error: {event.summary} {event.address or ''}")
+        case PhaseFinished():
+            output.say(f"{event.workspace}: {event.phase} {'done' if event.ok else 'failed'} in {event.seconds:.1f} s")
+        case _:
+            pass

@@ -1,0 +1,205 @@
+"""One initialised working directory: init, apply, destroy, with retries, events and errors that say what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import ProviderNotFoundError, TerraformError
+from harness.events import EventBus
+from harness.terraform.driver import Runner, TerraformDriver
+from harness.terraform.executable import Executable
+from harness.terraform.state import State, local_state_path, read_state
+from harness.terraform.ui import UiReader
+from harness.waiters import TERRAFORM, Outcome, Policy, call, classify_terraform, iam_propagating
+
+_log = logging.getLogger(__name__)
+
+INIT_TIMEOUT = 900.0
+APPLY_TIMEOUT = 1800.0
+# The provider documents up to an hour for deleting a durable function, which drains first.
+DESTROY_TIMEOUT = 4500.0
+
+_NO_PROVIDER = (
+    "failed to query available provider packages",
+    "failed to install provider",
+    "no available releases match",
+    "invalid provider registry host",
+    "incompatible provider version",
+    "required plugins are not installed",
+)
+# The answer will be the same in five seconds.
+_FINAL = ("no available releases match", "no such host", "connection refused", "does not have a provider named")
+
+
+class TerraformInterruptedError(TerraformError):
+    """A command was interrupted: by a timeout, or because the session is ending."""
+
+
+def classify_apply(error: BaseException) -> Outcome:
+    """What an error of `Project` means for its retries; an interrupted command is never repeated."""
+    text = str(error)
+    if isinstance(error, TerraformInterruptedError) or any(final in text.lower() for final in _FINAL):
+        return Outcome.FATAL
+    if iam_propagating(text):
+        return Outcome.NOT_YET
+    return classify_terraform(error)
+
+
+RETRIES: Policy = dataclasses.replace(
+    TERRAFORM,
+    classifier=classify_apply,
+    retry_on=frozenset({Outcome.TRANSIENT, Outcome.THROTTLED, Outcome.NOT_YET}),
+)
+"""The TERRAFORM policy, which here also repeats an apply that met a role not yet propagated."""
+
+
+@dataclass
+class Project:
+    """A working directory of one workspace.
+
+    Args:
+        executable: The Terraform to run.
+        root: The staged root module.
+        workspace: The workspace's name, also Terraform's own.
+        example: The example's name, for events and errors.
+        runner: How commands run. ``TF_WORKSPACE`` must be in its environment.
+        var_file: The workspace's variables.
+        bus: Where events go.
+        policy: What is retried.
+    """
+
+    executable: Executable
+    root: Path
+    workspace: str
+    example: str
+    runner: Runner
+    var_file: Path
+    bus: EventBus
+    policy: Policy
+
+    @property
+    def state_path(self) -> Path:
+        """Where the local backend keeps this workspace's state."""
+        return local_state_path(self.root, self.workspace)
+
+    def state(self) -> State:
+        """The state as it is on disk; its sensitive outputs are redacted from now on.
+
+        Raises:
+            TerraformError: It can't be read.
+        """
+        state = read_state(self.state_path)
+        self.runner.redact.add([state.outputs[name] for name in state.sensitive])
+        return state
+
+    def init(self) -> None:
+        """Run ``terraform init``.
+
+        Raises:
+            ProviderNotFoundError: A provider can't be had.
+            TerraformError: It failed otherwise.
+        """
+        driver = self._driver(with_variables=False)
+
+        def attempt() -> None:
+            code, stdout, stderr = driver.init_quietly(timeout=INIT_TIMEOUT)
+            if code != 0 or self._interrupted(driver):
+                raise self._init_error(driver, stderr or stdout)
+
+        call(attempt, policy=self.policy, what=f"terraform init for {self.workspace}")
+
+    def apply(self, *, timeout: float = APPLY_TIMEOUT, on_first_change: Callable[[], None] | None = None) -> State:
+        """Run ``terraform apply``, again on errors that pass by themselves, and return the state.
+
+        Raises:
+            TerraformInterruptedError: It timed out, or was cancelled.
+            TerraformError: It failed.
+            KeyboardInterrupt: Terraform has ended by then, with its state written.
+        """
+        driver = self._driver()
+
+        def attempt() -> None:
+            ui = self._reader(on_first_change)
+            code, _, stderr = driver.apply_json(on_line=ui.line, timeout=timeout)
+            if code != 0 or self._interrupted(driver):
+                raise self._error("apply", driver, ui, stderr)
+
+        call(attempt, policy=self.policy, what=f"terraform apply for {self.workspace}")
+        return self.state()
+
+    def destroy(self, *, timeout: float = DESTROY_TIMEOUT) -> None:
+        """Run ``terraform destroy`` without refresh, and with it when that fails.
+
+        Success proves nothing about what is in no state.
+
+        Raises:
+            TerraformError: What the state names isn't all gone.
+            KeyboardInterrupt: Terraform has ended by then, with its state written.
+        """
+        try:
+            self._destroy_once(refresh=False, timeout=timeout)
+        except TerraformInterruptedError:
+            raise
+        except TerraformError as error:
+            _log.warning("Destroying %s again, with refresh: %s", self.workspace, error.what)
+            call(
+                lambda: self._destroy_once(refresh=True, timeout=timeout),
+                policy=self.policy,
+                what=f"terraform destroy for {self.workspace}",
+            )
+
+    def _destroy_once(self, *, refresh: bool, timeout: float) -> None:
+        driver = self._driver()
+        ui = self._reader()
+        code, _, stderr = driver.destroy_json(refresh=refresh, on_line=ui.line, timeout=timeout)
+        if code != 0 or self._interrupted(driver):
+            raise self._error("destroy", driver, ui, stderr)
+
+    def _driver(self, *, with_variables: bool = True) -> TerraformDriver:
+        var_file = self.var_file if with_variables else None
+        return TerraformDriver(self.executable.path, self.root, self.runner, var_file)
+
+    def _reader(self, on_first_change: Callable[[], None] | None = None) -> UiReader:
+        return UiReader(self.bus, self.workspace, self.example, self.runner.redact, on_first_change)
+
+    @staticmethod
+    def _interrupted(driver: TerraformDriver) -> bool:
+        return driver.last is not None and driver.last.interrupted is not None
+
+    def _where(self, command: str, driver: TerraformDriver) -> str:
+        log = driver.last.stdout if driver.last else self.runner.log_dir
+        return (
+            f"example {self.example}, workspace {self.workspace}, `{self.executable.product} {command}`, log file {log}"
+        )
+
+    def _error(self, command: str, driver: TerraformDriver, ui: UiReader, stderr: str) -> TerraformError:
+        done = driver.last
+        where = self._where(command, driver)
+        hint = f"The whole output is in {done.stdout if done else self.runner.log_dir}."
+        first = str(ui.errors[0]) if ui.errors else " ".join(self.runner.redact(stderr).split())
+        if done is not None and done.interrupted is not None:
+            reason = f"was interrupted ({done.interrupted}) after {done.seconds:.0f} s"
+            if done.killed:
+                reason += " and had to be killed, so its state may miss a resource"
+            return TerraformInterruptedError(f"terraform {command} {reason}", where=where, hint=hint)
+        more = f" (and {len(ui.errors) - 1} more)" if len(ui.errors) > 1 else ""
+        code = f"exit code {done.code}" if done else "no exit code"
+        return TerraformError(f"terraform {command} failed: {first or code}{more}", where=where, hint=hint)
+
+    def _init_error(self, driver: TerraformDriver, text: str) -> TerraformError:
+        message = self.runner.redact(" ".join(text.replace("│", " ").replace("╷", " ").replace("╵", " ").split()))
+        where = self._where("init", driver)
+        if self._interrupted(driver):
+            return TerraformInterruptedError("terraform init was interrupted", where=where)
+        if any(sign in message.lower() for sign in _NO_PROVIDER):
+            return ProviderNotFoundError(
+                f"A provider can't be had: {message}",
+                where=where,
+                hint="Connect to the provider registry, or put the provider into a folder with `terraform providers "
+                "mirror FOLDER` and set HARNESS_PROVIDER_MIRROR=FOLDER.",
+            )
+        return TerraformError(f"terraform init failed: {message}", where=where, hint="Correct what Terraform names.")

@@ -1,0 +1,286 @@
+"""The files of a workspace, and Terraform set up to run on them; nothing here creates a resource."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+import threading
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.errors import ConfigurationError, HarnessError
+from harness.events import EventBus, PhaseFinished, PhaseStarted
+from harness.ledger import Entry, Ledger, Owner, Status
+from harness.leftovers import WORKSPACE_TAG
+from harness.packaging import build_zip
+from harness.targets import Target
+from harness.terraform.compat import apply_compat
+from harness.terraform.driver import Runner
+from harness.terraform.environment import inherited_variables, terraform_environment
+from harness.terraform.executable import Executable, find_terraform
+from harness.terraform.hcl import Module
+from harness.terraform.project import RETRIES, Project
+from harness.terraform.providers import ProviderPlan, find_mirror, plan_providers, provider_mode
+from harness.terraform.redact import Redactor, credentials
+from harness.terraform.stage import StagedTree, reach, stage
+from harness.terraform.state import State, local_state_path
+from harness.terraform.template import initialise, is_initialised, override_backend, template_key
+from harness.waiters import Clock
+
+_log = logging.getLogger(__name__)
+
+_SUFFIX_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+_SUFFIX_LENGTH = 8
+_EXAMPLE_LENGTH = 40
+_EXPIRES_AFTER = timedelta(hours=24)
+
+Phase = Literal["package", "stage", "init", "apply", "destroy", "verify"]
+
+
+@dataclass
+class Outcome:
+    """Whether a phase succeeded; set to False by a phase that fails without raising."""
+
+    ok: bool = True
+
+
+@dataclass
+class Workshop:
+    """Prepares workspaces for one target and runs Terraform in them.
+
+    Args:
+        target: Where they are deployed.
+        ledger: Where they are written down.
+        cache: The folder of templates and zips.
+        bus: Told of phases, resources and diagnostics.
+        clock: Where waits get their time from.
+        environ: The environment of settings and of Terraform.
+        cancelled: Interrupts a running init or apply when set.
+    """
+
+    target: Target
+    ledger: Ledger
+    cache: Path
+    bus: EventBus
+    clock: Clock
+    environ: Mapping[str, str]
+    cancelled: threading.Event | None = None
+
+    def __post_init__(self) -> None:
+        self._run = f"{self.clock.now():%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+
+    def plan(self, modules: Iterable[Module], executable: Executable) -> ProviderPlan:
+        """Where providers come from, see `harness.terraform.providers`.
+
+        Raises:
+            ConfigurationError: A setting can't be used.
+            ProviderNotFoundError: Nothing may be downloaded, and the mirror lacks a provider.
+        """
+        mode = provider_mode(self.environ)
+        mirror = None
+        if mode != "download":
+            mirror = find_mirror(self.environ, registry=executable.registry, platform=executable.platform)
+        plan = plan_providers(
+            modules, mirror, registry=executable.registry, local=self.target.kind == "local", mode=mode
+        )
+        _log.info("%s; %s", executable, plan.summary)
+        return plan
+
+    def new_entry(
+        self, directory: Path, modules: Mapping[Path, Module], executable: Executable, *, keep: bool
+    ) -> Entry:
+        """A new workspace's ledger entry; nothing is written yet."""
+        suffix = "".join(secrets.choice(_SUFFIX_ALPHABET) for _ in range(_SUFFIX_LENGTH))
+        example = clean_example(directory.name)
+        name = f"{example}-{suffix}"
+        folder = self.ledger.workspaces / name
+        top = Path(os.path.commonpath([str(path) for path in modules]))
+        now = self.clock.now()
+        return Entry(
+            name=name,
+            example=example,
+            example_dir=directory,
+            suffix=suffix,
+            directory=folder,
+            root=folder / "tree" / directory.relative_to(top),
+            executable=str(executable.path),
+            target=self.target.record(),
+            owner=Owner.this_process(),
+            created_at=now,
+            expires_at=now + _EXPIRES_AFTER,
+            keep=keep,
+        )
+
+    def prepare(
+        self, entry: Entry, modules: Mapping[Path, Module], plan: ProviderPlan, variables: Mapping[str, Any]
+    ) -> StagedTree:
+        """Build the zip, stage the files, and write variables and CLI configuration.
+
+        Raises:
+            PackagingError: The zip can't be built.
+            ConfigurationError: The workspace's folder can't be written.
+        """
+        root = modules[entry.example_dir]
+        values: dict[str, Any] = {"name_suffix": entry.suffix, "harness_tags": self._tags(entry)}
+        try:
+            entry.directory.mkdir(parents=True, mode=0o700)
+            if {"package_path", "package_hash"} & set(root.variables):
+                with self.phase(entry, "package"):
+                    package = build_zip(entry.example_dir / "function", cache_dir=self.cache / "packages")
+                    # A copy: the workspace must be destroyable, and its plan readable, without the cache.
+                    own = entry.directory / "package.zip"
+                    shutil.copyfile(package.path, own)
+                    values.update(package_path=str(own), package_hash=package.sha256_base64)
+            with self.phase(entry, "stage"):
+                staged = stage(entry.example_dir, entry.directory / "tree", modules)
+                override_backend(staged)
+                if plan.compat:
+                    apply_compat(staged, plan.pins)
+                declared = {name: value for name, value in values.items() if name in root.variables}
+                _write_private(entry.var_file, json.dumps({**declared, **variables}))
+                inherited = inherited_variables(self.environ, frozenset(root.variables))
+                _write_private(entry.environment_file, json.dumps(inherited))
+                _write_private(entry.cli_config, plan.cli_config(self._users_cli_config()))
+        except OSError as error:
+            raise ConfigurationError(
+                f"The workspace's folder can't be written: {error.strerror or error}",
+                where=str(entry.directory),
+                hint="Free space or permissions there, or set HARNESS_HOME to another folder.",
+            ) from error
+        return staged
+
+    def initialise(self, entry: Entry, project: Project, staged: StagedTree, executable: Executable) -> None:
+        """Init from a template.
+
+        Raises:
+            ProviderNotFoundError, TerraformError: As `Project.init`.
+        """
+        with self.phase(entry, "init"):
+            key = template_key(staged, executable, entry.cli_config.read_text(encoding="utf-8"))
+            initialise(entry.root, key, self.cache / "templates", project.init)
+
+    def reinitialise(self, entry: Entry, project: Project) -> None:
+        """Init again when what init gave is gone, such as with an emptied cache."""
+        if not is_initialised(entry.root):
+            with self.phase(entry, "init"):
+                project.init()
+
+    def project(self, entry: Entry, executable: Executable, *, cancellable: bool) -> Project:
+        """Terraform in a workspace's root."""
+        inherited: dict[str, str] = {}
+        with contextlib.suppress(OSError, ValueError):
+            inherited = json.loads(entry.environment_file.read_text(encoding="utf-8"))
+        own = {"TF_CLI_CONFIG_FILE": str(entry.cli_config), "TF_WORKSPACE": entry.name}
+        env = terraform_environment(
+            self.target.child_environment(self.environ), {**inherited, **self.target.environment, **own}
+        )
+        runner = Runner(
+            env=env,
+            log_dir=self.ledger.logs / entry.name,
+            redact=self._redactor(entry, inherited),
+            cancel=self.cancelled if cancellable else None,
+            hold=hold_file(entry),
+            clock=self.clock,
+        )
+        policy = self.target.policy(RETRIES).with_clock(self.clock)
+        return Project(executable, entry.root, entry.name, entry.example, runner, entry.var_file, self.bus, policy)
+
+    def note(self, entry: Entry, state: State, status: Status) -> Entry:
+        """Write what the state names into the ledger: it is needed when the state is lost."""
+        functions = dict.fromkeys([*entry.functions, *state.names("aws_lambda_function", "function_name")])
+        groups = dict.fromkeys([*entry.log_groups, *state.names("aws_cloudwatch_log_group", "name")])
+        noted = replace(entry, status=status, functions=tuple(functions), log_groups=tuple(groups))
+        self.ledger.write(noted)
+        return noted
+
+    def drop(self, entry: Entry, *, keep_logs: bool) -> None:
+        """Forget a workspace of which nothing is left: folder, logs, and last the ledger entry."""
+        shutil.rmtree(entry.directory, ignore_errors=True)
+        if not keep_logs:
+            shutil.rmtree(self.ledger.logs / entry.name, ignore_errors=True)
+        self.ledger.remove(entry.name)
+
+    @contextlib.contextmanager
+    def phase(self, entry: Entry, phase: Phase) -> Iterator[Outcome]:
+        """Publish a phase's start and end."""
+        outcome = Outcome()
+        self.bus.publish(PhaseStarted(workspace=entry.name, example=entry.example, phase=phase))
+        started = self.clock.monotonic()
+        try:
+            yield outcome
+        except BaseException:
+            outcome.ok = False
+            raise
+        finally:
+            seconds = self.clock.monotonic() - started
+            self.bus.publish(
+                PhaseFinished(workspace=entry.name, example=entry.example, phase=phase, seconds=seconds, ok=outcome.ok)
+            )
+
+    def _tags(self, entry: Entry) -> dict[str, str]:
+        return {
+            "durable-harness:run": self._run,
+            "durable-harness:example": entry.example,
+            WORKSPACE_TAG: entry.name,
+            "durable-harness:expires-at": entry.expires_at.isoformat(timespec="seconds"),
+        }
+
+    def _users_cli_config(self) -> str:
+        named = self.environ.get("TF_CLI_CONFIG_FILE")
+        path = Path(named) if named else Path.home() / ".terraformrc"
+        try:
+            return path.read_text(encoding="utf-8")
+        except OSError:
+            return ""
+
+    def _redactor(self, entry: Entry, inherited: Mapping[str, str]) -> Redactor:
+        redact = Redactor(credentials(self.target.environment))
+        try:
+            module = reach(entry.root)[entry.root.resolve()]
+            values = json.loads(entry.var_file.read_text(encoding="utf-8"))
+        except (HarnessError, OSError, ValueError):
+            return redact
+        for name, variable in module.variables.items():
+            if variable.sensitive:
+                redact.add([values.get(name), inherited.get(f"TF_VAR_{name}")])
+        return redact
+
+
+def hold_file(entry: Entry) -> Path:
+    """The file that is locked while a Terraform command runs in a workspace, whoever started it."""
+    return entry.directory / "running.lock"
+
+
+def state_path(entry: Entry) -> Path:
+    """Where a workspace's state is."""
+    return local_state_path(entry.root, entry.name)
+
+
+def executable_of(entry: Entry, environ: Mapping[str, str]) -> Executable:
+    """The Terraform that deployed a workspace, or the one at hand when that is gone.
+
+    Raises:
+        TerraformNotFoundError, TerraformVersionError: There is none that can be used.
+    """
+    named = {"HARNESS_TERRAFORM": entry.executable} if Path(entry.executable).is_file() else {}
+    return find_terraform({**environ, **named})
+
+
+def clean_example(name: str) -> str:
+    """A directory's name as part of a workspace's: ``[a-z0-9-]{1,40}``."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_EXAMPLE_LENGTH].strip("-") or "example"
+
+
+def _write_private(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+        file.write(text)
