@@ -1,0 +1,1 @@
+"""The private parts behind `harness.assertions`, which is where to import from."""
