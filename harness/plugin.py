@@ -1,0 +1,235 @@
+"""The pytest plugin: options, fixtures and hooks; the work is done in `harness.session` and below.
+
+Nothing here reads a setting that could send an unsuspecting ``pytest`` to an AWS account: only
+``--harness-target=aws`` on the command line does that.
+
+pytest imports this module in every run of every project that has the harness installed, so what is heavy (boto3, the
+session) is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.errors import ConfigurationError, HarnessError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from harness.durable import DurableFunction
+    from harness.infra import Deployment
+    from harness.plugin_report import Reporter
+    from harness.session import HarnessSession, SessionReport, Settings
+    from harness.targets import Target
+
+_SESSION: pytest.StashKey[HarnessSession] = pytest.StashKey()
+_REPORTER: pytest.StashKey[Reporter] = pytest.StashKey()
+_REPORT: pytest.StashKey[SessionReport] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the harness's options and ini settings."""
+    group = parser.getgroup("durable harness", "AWS Lambda durable functions, deployed with Terraform")
+    group.addoption(
+        "--harness-target",
+        choices=("local", "aws"),
+        default="local",
+        help="where to deploy: a local cloud that starts by itself, or the AWS account of your credentials",
+    )
+    group.addoption("--harness-region", default="us-east-1", metavar="REGION", help="the AWS region (us-east-1)")
+    group.addoption("--harness-profile", default=None, metavar="NAME", help="the named AWS profile for target aws")
+    group.addoption("--harness-keep", action="store_true", help="leave deployments standing at the end")
+    group.addoption(
+        "--harness-time-scale",
+        type=float,
+        default=60.0,
+        metavar="X",
+        help="local target: how much faster than the wall clock durable waits, retries and timeouts pass (60)",
+    )
+    group.addoption(
+        "--harness-parallel", type=int, default=None, metavar="N", help="Terraform runs at once (by cores and memory)"
+    )
+    parser.addini("harness_terraform_root", "folder with one Terraform root per test module", default="terraform")
+    parser.addini("harness_allowed_accounts", "account ids that target aws may touch", type="args", default=[])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers, and let a polite kill tear down as Ctrl-C does."""
+    config.addinivalue_line("markers", "integration: deploys with Terraform and runs real executions")
+    config.addinivalue_line(
+        "markers",
+        "terraform(directory): the Terraform root that this module's `deployment` fixture deploys; "
+        "by default the folder under harness_terraform_root that test_<folder>.py names",
+    )
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(_signum: int, _frame: FrameType | None) -> None:
+    # CI systems cancel a job with SIGTERM: it must destroy what stands, as Ctrl-C does.
+    raise KeyboardInterrupt
+
+
+def settings_from(config: pytest.Config) -> Settings:
+    """The session's settings, checked.
+
+    Raises:
+        pytest.UsageError: A value can't be used.
+    """
+    from harness.session import Settings
+
+    option = config.option
+    if not option.harness_time_scale > 0:
+        raise pytest.UsageError(f"--harness-time-scale must be greater than 0, not {option.harness_time_scale}")
+    if option.harness_parallel is not None and option.harness_parallel < 1:
+        raise pytest.UsageError(f"--harness-parallel must be 1 or more, not {option.harness_parallel}")
+    return Settings(
+        target=option.harness_target,
+        region=option.harness_region,
+        profile=option.harness_profile,
+        allowed_accounts=tuple(config.getini("harness_allowed_accounts")),
+        time_scale=option.harness_time_scale,
+        keep=option.harness_keep,
+        parallel=option.harness_parallel,
+    )
+
+
+def _session_of(config: pytest.Config) -> HarnessSession:
+    session = config.stash.get(_SESSION, None)
+    if session is None:
+        from harness.plugin_report import Reporter
+        from harness.session import HarnessSession
+
+        reporter = Reporter(config)
+        session = HarnessSession(settings_from(config), before_first_deploy=reporter.announce)
+        session.bus.subscribe(reporter.on_event)
+        config.stash[_REPORTER] = reporter
+        config.stash[_SESSION] = session
+    return session
+
+
+def example_dir_of(node: pytest.Item | pytest.Module, config: pytest.Config) -> Path:
+    """The Terraform root of a test's module.
+
+    Raises:
+        ConfigurationError: Neither the marker nor the module's name leads to a folder.
+    """
+    marker = node.get_closest_marker("terraform")
+    if marker is not None:
+        if len(marker.args) != 1:
+            raise ConfigurationError(
+                "pytest.mark.terraform takes one argument, the Terraform root's directory", where=node.nodeid
+            )
+        directory = config.rootpath / str(marker.args[0])
+        hint = "Correct the marker; the path is relative to pytest's rootdir."
+    else:
+        name = node.path.stem.removeprefix("test_")
+        directory = config.rootpath / config.getini("harness_terraform_root") / name
+        hint = (
+            "Name the root with pytest.mark.terraform('path'), set harness_terraform_root, "
+            f"or name the test module after its root (test_{name}.py deploys .../{name})."
+        )
+    if not directory.is_dir():
+        raise ConfigurationError(f"There is no Terraform root {directory}", where=node.nodeid, hint=hint)
+    return directory
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to deploy everything that was collected, the example with the most tests first."""
+    config = session.config
+    if config.option.collectonly:
+        return
+    tests: dict[Path, int] = {}
+    for item in session.items:
+        if isinstance(item, pytest.Function) and "deployment" in item.fixturenames:
+            try:
+                directory = example_dir_of(item, config)
+            except ConfigurationError:
+                continue  # the test's own fixture reports it, where it belongs
+            tests[directory] = tests.get(directory, 0) + 1
+    if not tests:
+        return
+    # Tests run in collected order, so what they need first is deployed first only where the counts are equal.
+    order = sorted(tests, key=lambda directory: -tests[directory])
+    try:
+        _session_of(config).prefetch(order)
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Destroy what stands and turn a leak into a failing exit status."""
+    config = session.config
+    harness_session = config.stash.get(_SESSION, None)
+    if harness_session is None:
+        return
+    report = harness_session.close(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
+    config.stash[_REPORT] = report
+    if not report.clean and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(config: pytest.Config) -> None:
+    """Say where the time went, what is kept, and what is left."""
+    reporter = config.stash.get(_REPORTER, None)
+    report = config.stash.get(_REPORT, None)
+    if reporter is not None and report is not None:
+        reporter.summary(report)
+
+
+@pytest.fixture(scope="session")
+def harness_session(request: pytest.FixtureRequest) -> HarnessSession:
+    """This run's `harness.session.HarnessSession`."""
+    return _session_of(request.config)
+
+
+@pytest.fixture(scope="session")
+def harness_target(harness_session: HarnessSession) -> Target:
+    """Where this run deploys: its account, region, endpoint, and clients (``harness_target.client("s3")``)."""
+    return harness_session.target
+
+
+@pytest.fixture(scope="module")
+def example_dir(request: pytest.FixtureRequest) -> Path:
+    """The Terraform root of this test module."""
+    return example_dir_of(request.node, request.config)
+
+
+@pytest.fixture(scope="module")
+def deployment(harness_session: HarnessSession, example_dir: Path) -> Iterator[Deployment]:
+    """This module's example, deployed; destroyed when the module's last test is done."""
+    yield harness_session.deployment(example_dir)
+    harness_session.release(example_dir)
+
+
+@pytest.fixture(scope="module")
+def lambda_client(harness_target: Target) -> Any:
+    """A boto3 Lambda client on the target."""
+    return harness_target.client("lambda")
+
+
+@pytest.fixture(scope="module")
+def logs_client(harness_target: Target) -> Any:
+    """A boto3 CloudWatch Logs client on the target."""
+    return harness_target.client("logs")
+
+
+@pytest.fixture(scope="module")
+def dynamodb_client(harness_target: Target) -> Any:
+    """A boto3 DynamoDB client on the target."""
+    return harness_target.client("dynamodb")
+
+
+@pytest.fixture(scope="module")
+def durable(
+    harness_session: HarnessSession, deployment: Deployment, lambda_client: Any, logs_client: Any
+) -> DurableFunction:
+    """The deployed durable function: start, wait, history, logs, callbacks."""
+    return deployment.function(lambda_client, logs_client, events=harness_session.bus)

@@ -1,0 +1,76 @@
+"""What the pytest plugin prints: what will be created, what happens to workspaces, where the time went."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from harness.events import DiagnosticReported, Event, ExecutionFinished, PhaseFinished
+from harness.session import SessionReport
+from harness.targets import Target
+from harness.terraform.hcl import planned_resources
+
+
+class Reporter:
+    """Prints through pytest's terminal reporter, so that captured output and ``-q`` are respected."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._phases: dict[str, dict[str, float]] = defaultdict(dict)
+        self._executions: Counter[str] = Counter()
+        self._errors: list[DiagnosticReported] = []
+
+    def _write(self, line: str, **markup: bool) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None and terminal.verbosity >= 0:
+            terminal.write_line(line, **markup)
+
+    def announce(self, target: Target, example_dirs: tuple[Path, ...]) -> None:
+        """Say where and what, before anything is created."""
+        if target.kind == "local":
+            self._write(f"harness: local cloud at {target.endpoint_url} ({target.region}, time x{target.time_scale:g})")
+            return
+        self._write(f"harness: AWS account {target.account_id}, region {target.region}; about to create", bold=True)
+        for directory in example_dirs:
+            counts = Counter(resource.type for resource in planned_resources(directory))
+            listing = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+            self._write(f"harness:   {directory.name}: {listing}")
+
+    def on_event(self, event: Event) -> None:
+        """Keep what the summary needs."""
+        with self._lock:
+            if isinstance(event, PhaseFinished):
+                phases = self._phases[event.example]
+                phases[event.phase] = phases.get(event.phase, 0.0) + event.seconds
+            elif isinstance(event, ExecutionFinished):
+                self._executions[event.status] += 1
+            elif isinstance(event, DiagnosticReported) and event.severity == "error":
+                self._errors.append(event)
+
+    def summary(self, report: SessionReport) -> None:
+        """Print the session's closing lines."""
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is None:
+            return
+        terminal.section("durable harness", sep="-")
+        order = ("package", "stage", "init", "apply", "destroy", "verify")
+        for example, phases in sorted(self._phases.items()):
+            spent = "  ".join(f"{phase} {phases[phase]:.1f}s" for phase in order if phase in phases)
+            terminal.write_line(f"{example:<24} {spent}")
+        if self._executions:
+            counts = ", ".join(f"{count} {status}" for status, count in sorted(self._executions.items()))
+            terminal.write_line(f"executions: {counts}")
+        for deployment in report.kept:
+            name = deployment.workspace.name
+            terminal.write_line(f"kept: {name}; remove it with: python -m harness.infra destroy {name}")
+        for destroyed in report.destroyed:
+            for leftover in destroyed.leftovers:
+                terminal.write_line(f"LEFT BEHIND by {destroyed.workspace}: {leftover}", red=True, bold=True)
+        for example, error in report.failures:
+            terminal.write_line(f"NOT DESTROYED: {example}: {error}", red=True, bold=True)
+        if report.clean and not report.kept:
+            terminal.write_line("nothing is left behind")
