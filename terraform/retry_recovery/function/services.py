@@ -82,7 +82,7 @@ def parse_request(event: Any) -> Request:
     if not isinstance(event, dict):
         raise InvalidRequestError("the input must be an object")
     amount = event.get("amount")
-    if isinstance(amount, bool) or not isinstance(amount, (int, float, str)) or amount in (math.inf, -math.inf):
+    if isinstance(amount, bool) or not isinstance(amount, (int, float, str)) or _is_infinite(amount):
         raise InvalidRequestError("amount must be a number or text")
     simulate = event.get("simulate", {})
     if not isinstance(simulate, dict):
@@ -178,3 +178,7 @@ def _count(values: dict[str, Any], name: str, default: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise InvalidRequestError(f"simulate.{name} must be a whole number of at least 0")
     return value
+
+
+def _is_infinite(value: float | str) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
