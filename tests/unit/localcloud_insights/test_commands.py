@@ -159,6 +159,12 @@ def test_the_statistics_count_what_was_scanned_and_what_matched() -> None:
     assert outcome.bytes_scanned == sum(map(len, ORDERS))
 
 
+def test_a_filter_behind_stats_leaves_the_number_of_matched_events_as_it_is() -> None:
+    outcome = run("stats count(*) as n by level | filter n > 1", *ORDERS)
+
+    assert (outcome.matched, len(outcome.rows)) == (3, 1)
+
+
 def _numbers(values: list[str | None]) -> list[float]:
     return [float(value) for value in values if value is not None and value.lstrip("-").isdecimal()]
 
