@@ -217,10 +217,13 @@ def _is_editable(distribution: Distribution) -> bool:
 
 def _check_code(wanted: _Wanted, distribution: Distribution, names: Sequence[str]) -> None:
     fields = _wheel_fields(distribution)
-    pure = fields.get("Root-Is-Purelib", ["true"]) == ["true"]
-    if pure and not any(name.endswith(_COMPILED_SUFFIXES) for name in names):
+    compiled = any(name.endswith(_COMPILED_SUFFIXES) for name in names)
+    if not compiled and fields.get("Root-Is-Purelib", ["true"]) == ["true"]:
         return
     tags = {tag for text in fields.get("Tag", []) for tag in parse_tag(text)}
+    if compiled:
+        # Compiled code runs nowhere but where it was compiled for, whatever its wheel says.
+        tags = {tag for tag in tags if tag.platform != "any"}
     if not tags & _lambda_tags():
         built_for = ", ".join(sorted(map(str, tags))) or "an unknown platform"
         raise wanted.error(
