@@ -76,7 +76,13 @@ def test_the_destroy_may_take_an_hour(function: Any) -> None:
 
 
 def test_the_function_logs_json_to_its_own_group(function: Any) -> None:
-    assert function["logging_config"] == [{"log_format": "JSON", "log_group": "${aws_cloudwatch_log_group.this.name}"}]
+    assert function["logging_config"] == [
+        {
+            "log_format": "JSON",
+            "log_group": "${aws_cloudwatch_log_group.this.name}",
+            "application_log_level": "INFO",
+        }
+    ]
     assert resources(MODULE)["aws_cloudwatch_log_group.this"]["name"] == "/aws/lambda/${var.function_name}"
 
 
