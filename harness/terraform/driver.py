@@ -60,6 +60,8 @@ class TerraformDriver(python_terraform.Terraform):  # type: ignore[misc] # the p
             terraform_bin_path=str(executable),
             var_file=str(var_file) if var_file else None,
         )
+        # An empty dict would become a file of variables in the temporary folder, for every command.
+        self.variables = None
         self._runner = runner
         self.last: Completed | None = None
 

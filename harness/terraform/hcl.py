@@ -91,6 +91,7 @@ class Module:
         calls: Each module call's name and source.
         backend: The backend's type, ``cloud`` for a cloud block, None when neither is declared.
         durable_functions: Every ``durable_config`` found.
+        resources: The type of every resource declared, such as ``aws_iam_role``, repeated as often as it is declared.
     """
 
     directory: Path
@@ -101,6 +102,7 @@ class Module:
     calls: Mapping[str, str]
     backend: str | None
     durable_functions: tuple[DurableBlock, ...]
+    resources: tuple[str, ...] = ()
 
     @property
     def local_calls(self) -> tuple[str, ...]:
@@ -152,6 +154,7 @@ def read_module(directory: Path) -> Module:
     calls: dict[str, str] = {}
     backend: str | None = None
     durable: dict[str, DurableBlock] = {}
+    kinds: dict[tuple[str, str], str] = {}
     for file in files:
         content = _parse(file)
         for name, body in _labelled(content.get("variable")):
@@ -170,13 +173,24 @@ def read_module(directory: Path) -> Module:
                 for name, value in required.items():
                     providers[name] = _requirement(name, value)
         for kind, resources in _labelled(content.get("resource")):
+            kinds.update({(kind, literal(name)): kind for name in resources})
             if kind == "aws_lambda_function":
                 for name, value in resources.items():
                     for body in _bodies(value):
                         block = _durable_block(literal(name), file, body)
                         if block is not None:
                             durable[block.resource] = block
-    return Module(directory, files, variables, outputs, providers, calls, backend, tuple(durable.values()))
+    return Module(
+        directory,
+        files,
+        variables,
+        outputs,
+        providers,
+        calls,
+        backend,
+        tuple(durable.values()),
+        tuple(kinds.values()),
+    )
 
 
 def expression(value: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,7 +111,7 @@ class Project:
 
         call(attempt, policy=self.policy, what=f"terraform init for {self.workspace}")
 
-    def apply(self, *, timeout: float = APPLY_TIMEOUT, on_first_change: Callable[[], None] | None = None) -> State:
+    def apply(self, *, timeout: float = APPLY_TIMEOUT) -> State:
         """Run ``terraform apply``, again on errors that pass by themselves, and return the state.
 
         Raises:
@@ -123,7 +122,7 @@ class Project:
         driver = self._driver()
 
         def attempt() -> None:
-            ui = self._reader(on_first_change)
+            ui = self._reader()
             code, _, stderr = driver.apply_json(on_line=ui.line, timeout=timeout)
             if code != 0 or self._interrupted(driver):
                 raise self._error("apply", driver, ui, stderr)
@@ -163,8 +162,8 @@ class Project:
         var_file = self.var_file if with_variables else None
         return TerraformDriver(self.executable.path, self.root, self.runner, var_file)
 
-    def _reader(self, on_first_change: Callable[[], None] | None = None) -> UiReader:
-        return UiReader(self.bus, self.workspace, self.example, self.runner.redact, on_first_change)
+    def _reader(self) -> UiReader:
+        return UiReader(self.bus, self.workspace, self.example, self.runner.redact)
 
     @staticmethod
     def _interrupted(driver: TerraformDriver) -> bool:

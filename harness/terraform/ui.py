@@ -6,7 +6,7 @@ https://developer.hashicorp.com/terraform/internals/machine-readable-ui
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,24 +55,14 @@ class UiReader:
         workspace: The workspace's name, for the events.
         example: The example's name, for the events.
         redact: Cleans every text before it leaves.
-        on_first_change: Called once, at the first resource that Terraform begins to change.
     """
 
-    def __init__(
-        self,
-        bus: EventBus,
-        workspace: str,
-        example: str,
-        redact: Redactor,
-        on_first_change: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, bus: EventBus, workspace: str, example: str, redact: Redactor) -> None:
         self._bus = bus
         self._workspace = workspace
         self._example = example
         self._redact = redact
-        self._on_first_change = on_first_change
         self.diagnostics: list[Diagnostic] = []
-        self.changes: Mapping[str, int] = {}
 
     @property
     def errors(self) -> list[Diagnostic]:
@@ -92,13 +82,8 @@ class UiReader:
             self._progress(_STATUS[kind], message.get("hook") or {})
         elif kind == "diagnostic":
             self._diagnostic(message.get("diagnostic") or {})
-        elif kind == "change_summary":
-            self.changes = message.get("changes") or {}
 
     def _progress(self, status: Literal["started", "progress", "complete", "errored"], hook: Mapping[str, Any]) -> None:
-        if status == "started" and self._on_first_change is not None:
-            first, self._on_first_change = self._on_first_change, None
-            first()
         self._bus.publish(
             ResourceProgress(
                 workspace=self._workspace,
