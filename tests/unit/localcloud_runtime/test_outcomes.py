@@ -99,6 +99,23 @@ def test_a_process_that_dies_is_an_exit_error(
     }
 
 
+def test_what_a_process_started_ends_with_it(
+    pool: RuntimePool, make_function: MakeFunction, sink: RecordingSink
+) -> None:
+    function = make_function(
+        """
+        import os, subprocess
+
+        def handler(event, context):
+            print("pid", subprocess.Popen(["sleep", "1000"]).pid)
+            os._exit(1)
+        """
+    )
+    assert pool.invoke(function, b"{}").error_type == "Runtime.ExitError"
+    (line,) = [message for message in sink.messages if message.startswith("pid")]
+    assert eventually(lambda: not is_running(int(line.split()[1])))
+
+
 def test_a_timeout_kills_the_function_and_all_that_it_started(
     pool: RuntimePool, make_function: MakeFunction, sink: RecordingSink
 ) -> None:

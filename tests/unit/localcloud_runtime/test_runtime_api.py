@@ -68,6 +68,23 @@ def test_an_error_is_posted_with_its_type() -> None:
     with_api(client)
 
 
+def test_what_was_logged_is_collected_before_an_end_counts() -> None:
+    seen: list[bool] = []
+
+    async def main() -> None:
+        api = RuntimeApi(lambda: seen.append(posted.done()))
+        address = await api.start()
+        polling = asyncio.create_task(asyncio.to_thread(ask, address, "GET", f"{PREFIX}/invocation/next"))
+        await api.wait_for_next()
+        posted = api.deliver("r-1", [], b"{}")
+        await polling
+        await asyncio.to_thread(ask, address, "POST", f"{PREFIX}/invocation/r-1/response", b"1")
+        api.close()
+
+    asyncio.run(main())
+    assert seen == [False]
+
+
 def test_an_initialization_error_is_kept() -> None:
     async def client(api: RuntimeApi, address: str) -> None:
         kind = {"Lambda_Runtime_Function_Error_Type": "Runtime.ImportModuleError"}
