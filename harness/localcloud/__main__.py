@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = CloudSettings(port=arguments.port, region=arguments.region, time_scale=arguments.time_scale)
         cloud = Cloud(settings)
     except (ValueError, OSError) as error:
-        print(f"The local cloud can't start: {error}", file=sys.stderr)  # noqa: T201
+        print(f"The local cloud can't start (port {arguments.port}): {error}", file=sys.stderr)  # noqa: T201
         return 2
     try:
         cloud.start()

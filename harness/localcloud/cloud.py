@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -77,49 +78,54 @@ class Cloud:
     ) -> None:
         self.settings = settings
         self._time_scale = settings.time_scale
-        self._folder = WorkFolder()
-        self._server = CloudServer(settings.port)
-        self.endpoint_url = f"http://127.0.0.1:{self._server.port}"
-        self._moto = Moto(settings.account_id, settings.region)
-        store = CodeStore(self._folder.path / "code")
-        self.registry = FunctionRegistry(self._moto, store)
-        self._runner = runner(MotoLogSink(self._moto), self.endpoint_url, self._folder)
-        self._durable = durable(self.registry, self._runner, settings)
-        self._invoker = Invoker(
-            self.registry,
-            self._runner,
-            self._durable,
-            time_scale=lambda: self._time_scale,
-            retries=self._allowed_retries,
-        )
-        self._moto.deliver_events_to(self._deliver)
-        counter = OperationCounter()
-        self.admin = Admin(
-            settings.token,
-            facts={
-                "version": harness.__version__,
-                "region": settings.region,
-                "account_id": settings.account_id,
-                "endpoint_url": self.endpoint_url,
-            },
-            inventory=self._inventory,
-            operations=counter.snapshot,
-            time_scale=lambda: self._time_scale,
-            set_time_scale=self._set_time_scale,
-        )
-        self.dispatcher = Dispatcher(
-            moto=self._moto,
-            control=LambdaControl(self._moto, self.registry, store, self._runner, self._durable),
-            invoker=self._invoker,
-            durable=self._durable,
-            insights=InsightsService(LogReader(self._moto)),
-            admin=self.admin,
-            counter=counter,
-            middlewares=middlewares,
-        )
-        self._server.application = self.dispatcher
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
+        with contextlib.ExitStack() as undo:
+            self._server = CloudServer(settings.port)
+            undo.callback(self._server.server_close)
+            self._folder = WorkFolder()
+            undo.callback(self._folder.remove)
+            self.endpoint_url = f"http://127.0.0.1:{self._server.port}"
+            self._moto = Moto(settings.account_id, settings.region)
+            store = CodeStore(self._folder.path / "code")
+            self.registry = FunctionRegistry(self._moto, store)
+            self._runner = runner(MotoLogSink(self._moto), self.endpoint_url, self._folder)
+            undo.callback(self._stop_functions)
+            self._durable = durable(self.registry, self._runner, settings)
+            self._invoker = Invoker(
+                self.registry,
+                self._runner,
+                self._durable,
+                time_scale=lambda: self._time_scale,
+                retries=self._allowed_retries,
+            )
+            self._moto.deliver_events_to(self._deliver)
+            counter = OperationCounter()
+            self.admin = Admin(
+                settings.token,
+                facts={
+                    "version": harness.__version__,
+                    "region": settings.region,
+                    "account_id": settings.account_id,
+                    "endpoint_url": self.endpoint_url,
+                },
+                inventory=self._inventory,
+                operations=counter.snapshot,
+                time_scale=lambda: self._time_scale,
+                set_time_scale=self._set_time_scale,
+            )
+            self.dispatcher = Dispatcher(
+                moto=self._moto,
+                control=LambdaControl(self._moto, self.registry, store, self._runner, self._durable),
+                invoker=self._invoker,
+                durable=self._durable,
+                insights=InsightsService(LogReader(self._moto)),
+                admin=self.admin,
+                counter=counter,
+                middlewares=middlewares,
+            )
+            self._server.application = self.dispatcher
+            undo.pop_all()
 
     def start(self) -> None:
         """Answer requests, in a thread of its own, from now on."""

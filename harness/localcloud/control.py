@@ -66,8 +66,10 @@ class LambdaControl:
             "GetFunction": self._get_function,
             "GetFunctionConfiguration": self._get_function,
             "PublishVersion": self._publish,
-            "CreateEventSourceMapping": self._create_mapping,
-            "UpdateEventSourceMapping": self._update_mapping,
+            "CreateEventSourceMapping": self._mapping,
+            "UpdateEventSourceMapping": self._mapping,
+            "PutFunctionConcurrency": self._concurrency,
+            "DeleteFunctionConcurrency": self._concurrency,
         }
 
     def handle(self, request: Request, operation: Operation, forward: Forward) -> Response:
@@ -223,14 +225,19 @@ class LambdaControl:
         config["FunctionArn"] = reference.qualified_arn
         return Response.of_json(answer)
 
-    def _create_mapping(self, request: Request, operation: Operation, forward: Forward) -> Response:
-        return self._keep_alias(forward(request), _members(request), operation)
+    def _concurrency(self, request: Request, operation: Operation, forward: Forward) -> Response:
+        response = forward(request)
+        reference = self._path_reference(request, operation)
+        limit = self._registry.record(reference).reserved_concurrency
+        # Not every runner has limits: a test's needs none.
+        apply = getattr(self._runner, "set_concurrency", None)
+        if response.status < 400 and apply is not None:
+            apply(reference.name, None if limit is None else int(limit))
+        return response
 
-    def _update_mapping(self, request: Request, operation: Operation, forward: Forward) -> Response:
-        return self._keep_alias(forward(request), _members(request), operation)
-
-    def _keep_alias(self, response: Response, body: Mapping[str, Any], operation: Operation) -> Response:
+    def _mapping(self, request: Request, operation: Operation, forward: Forward) -> Response:
         """Have an event source mapping name the alias it was given; moto turns it into the version."""
+        response, body = forward(request), _members(request)
         if response.status >= 400 or "FunctionName" not in body:
             return response
         answer = json.loads(response.body)

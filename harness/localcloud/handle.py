@@ -119,20 +119,22 @@ class LocalCloud:
         finally:
             os.close(child_lifeline)
             os.close(child_ready)
-        line = b""
+        line, ended = b"", False
         try:
-            line = _read_line(ready, ready_timeout)
+            line, ended = _read_line(ready, ready_timeout)
         finally:
             os.close(ready)
             if not line.endswith(b"\n"):
                 # Also on Ctrl-C: nobody else knows of the child yet.
                 os.close(lifeline)
+                if ended:
+                    # The pipe ends a moment before the process does.
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(_GRACE_SECONDS)
                 status = process.poll()
                 _end(process, grace=1.0)
         if not line.endswith(b"\n"):
-            failure = _start_error(
-                status if status is not None else process.returncode, log_file, ready_timeout, status
-            )
+            failure = _start_error(status, log_file, ready_timeout)
             if own_log:
                 log_file.unlink(missing_ok=True)
             raise failure
@@ -239,18 +241,20 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _read_line(descriptor: int, timeout: float) -> bytes:
-    """Read until a line's end, the writer's end, or the deadline."""
+def _read_line(descriptor: int, timeout: float) -> tuple[bytes, bool]:
+    """Read until a line's end, the writer's end, or the deadline; whether the writer ended comes second."""
     deadline = datetime.now(UTC) + timedelta(seconds=timeout)
     content = b""
     while not content.endswith(b"\n"):
         left = (deadline - datetime.now(UTC)).total_seconds()
         readable, _, _ = select.select([descriptor], [], [], max(left, 0))
-        chunk = os.read(descriptor, 65536) if readable else b""
+        if not readable:
+            return content, False
+        chunk = os.read(descriptor, 65536)
         if not chunk:
-            break
+            return content, True
         content += chunk
-    return content
+    return content, False
 
 
 def _end(process: subprocess.Popen[bytes], *, grace: float) -> None:
@@ -265,12 +269,13 @@ def _end(process: subprocess.Popen[bytes], *, grace: float) -> None:
     process.wait()
 
 
-def _start_error(status: int, log_file: Path, timeout: float, ended_by_itself: int | None) -> LocalCloudError:
-    if ended_by_itself == _MISSING_PACKAGES:
+def _start_error(status: int | None, log_file: Path, timeout: float) -> LocalCloudError:
+    """What to say of a cloud that isn't ready; ``status`` is its exit status if it ended by itself."""
+    if status == _MISSING_PACKAGES:
         return LocalCloudError(
             "The local cloud needs packages that are not installed", where=_tail(log_file), hint=_INSTALL
         )
-    if ended_by_itself is None:
+    if status is None:
         what = f"The local cloud was not ready within {timeout:g} s"
     else:
         what = f"The local cloud ended with status {status} while starting"

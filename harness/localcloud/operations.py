@@ -97,7 +97,7 @@ class _Route:
     query: tuple[tuple[str, str], ...]
     required_query: tuple[str, ...]
     required_headers: tuple[str, ...]
-    rank: tuple[int, int]
+    rank: tuple[int, int, bool]
 
 
 class _RestTable:
@@ -147,7 +147,8 @@ def _route(name: str, spec: Mapping[str, Any], shapes: Mapping[str, Any]) -> _Ro
         static,
         required_query,
         required_headers,
-        (literal * 100 - path.count("{"), conditions),
+        # S3 keeps the first, deprecated form of some operations under the same path.
+        (literal * 100 - path.count("{"), conditions, not spec.get("deprecated", False)),
     )
 
 
