@@ -48,7 +48,7 @@ def override_of(tmp_path: Path, text: str) -> str:
     return override_text(read_module(tmp_path), PINS)
 
 
-def test_pins_the_provider_under_the_name_the_module_gave_it(tmp_path):
+def test_pins_the_provider_under_the_name_the_module_gave_it(tmp_path: Path) -> None:
     text = override_of(tmp_path, PROVIDERS)
     hcl2.loads(text)
 
@@ -57,11 +57,11 @@ def test_pins_the_provider_under_the_name_the_module_gave_it(tmp_path):
     assert "random" not in text
 
 
-def test_what_an_override_would_drop_is_repeated(tmp_path):
+def test_what_an_override_would_drop_is_repeated(tmp_path: Path) -> None:
     assert "configuration_aliases = [amazon.east]" in override_of(tmp_path, PROVIDERS)
 
 
-def test_the_durable_settings_become_tags_from_the_same_expressions(tmp_path):
+def test_the_durable_settings_become_tags_from_the_same_expressions(tmp_path: Path) -> None:
     text = override_of(tmp_path, STATIC)
     hcl2.loads(text)
 
@@ -69,11 +69,11 @@ def test_the_durable_settings_become_tags_from_the_same_expressions(tmp_path):
     assert '"durable:retention-period" = 7' in text
 
 
-def test_the_functions_own_tags_stay(tmp_path):
+def test_the_functions_own_tags_stay(tmp_path: Path) -> None:
     assert "merge({own = var.own}," in override_of(tmp_path, STATIC)
 
 
-def test_a_dynamic_block_becomes_tags_only_where_it_has_an_element(tmp_path):
+def test_a_dynamic_block_becomes_tags_only_where_it_has_an_element(tmp_path: Path) -> None:
     text = override_of(tmp_path, DYNAMIC)
     hcl2.loads(text)
 
@@ -81,11 +81,11 @@ def test_a_dynamic_block_becomes_tags_only_where_it_has_an_element(tmp_path):
     assert '"durable:execution-timeout" = durable_config.value.timeout' in text
 
 
-def test_nothing_is_written_where_nothing_is_to_override(tmp_path):
+def test_nothing_is_written_where_nothing_is_to_override(tmp_path: Path) -> None:
     assert override_of(tmp_path, 'variable "x" {}\n') == ""
 
 
-def test_overrides_go_into_the_staged_root_and_its_modules_only(tmp_path):
+def test_overrides_go_into_the_staged_root_and_its_modules_only(tmp_path: Path) -> None:
     root, module = tmp_path / "src" / "root", tmp_path / "src" / "modules" / "m"
     for folder in (root, module):
         folder.mkdir(parents=True)

@@ -44,7 +44,7 @@ def module_of(tmp_path: Path, text: str, name: str = "main.tf") -> Path:
     return tmp_path
 
 
-def test_reads_what_a_root_module_declares(tmp_path):
+def test_reads_what_a_root_module_declares(tmp_path: Path) -> None:
     module = read_module(module_of(tmp_path, ROOT))
 
     assert {name: (v.sensitive, v.required) for name, v in module.variables.items()} == {
@@ -58,7 +58,7 @@ def test_reads_what_a_root_module_declares(tmp_path):
     assert module.local_calls == ("../modules/x",)
 
 
-def test_a_plain_durable_block_keeps_its_expressions(tmp_path):
+def test_a_plain_durable_block_keeps_its_expressions(tmp_path: Path) -> None:
     text = """
 resource "aws_lambda_function" "this" {
   tags = merge(var.tags, { Name = "${var.name}-x" })
@@ -76,7 +76,7 @@ resource "aws_lambda_function" "this" {
     assert block.for_each is None
 
 
-def test_a_dynamic_durable_block_is_found_with_its_iterator(tmp_path):
+def test_a_dynamic_durable_block_is_found_with_its_iterator(tmp_path: Path) -> None:
     text = """
 resource "aws_lambda_function" "this" {
   dynamic "durable_config" {
@@ -94,12 +94,12 @@ resource "aws_lambda_function" "this" {
     assert block.arguments == {"execution_timeout": "item.value.timeout"}
 
 
-def test_a_function_without_durable_config_is_none(tmp_path):
+def test_a_function_without_durable_config_is_none(tmp_path: Path) -> None:
     text = 'resource "aws_lambda_function" "plain" {\n  handler = "a.b"\n}\n'
     assert read_module(module_of(tmp_path, text)).durable_functions == ()
 
 
-def test_json_syntax_is_read_too(tmp_path):
+def test_json_syntax_is_read_too(tmp_path: Path) -> None:
     text = """{"variable": {"name_suffix": {"type": "string"}, "secret": {"sensitive": true, "default": "x"}},
     "terraform": {"required_providers": {"aws": {"source": "hashicorp/aws", "version": "~> 6.0"}}},
     "module": {"m": {"source": "./m"}}}"""
@@ -111,40 +111,40 @@ def test_json_syntax_is_read_too(tmp_path):
     assert module.local_calls == ("./m",)
 
 
-def test_the_old_form_of_a_provider_requirement(tmp_path):
+def test_the_old_form_of_a_provider_requirement(tmp_path: Path) -> None:
     module = read_module(module_of(tmp_path, 'terraform {\n  required_providers {\n    aws = "~> 5.0"\n  }\n}\n'))
     assert (module.providers["aws"].source, module.providers["aws"].version) == ("hashicorp/aws", "~> 5.0")
 
 
-def test_broken_hcl_names_file_and_line(tmp_path):
+def test_broken_hcl_names_file_and_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"main\.tf:3"):
         read_module(module_of(tmp_path, 'variable "a" {\n  type = string\n  default = \n}\n'))
 
 
-def test_hcl_that_ends_too_early_names_the_file(tmp_path):
+def test_hcl_that_ends_too_early_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"main\.tf:\d"):
         read_module(module_of(tmp_path, 'variable "a" {\n  type = string\n'))
 
 
-def test_bytes_that_are_no_text_are_a_clear_error(tmp_path):
+def test_bytes_that_are_no_text_are_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "main.tf").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigurationError, match="can't be read as Terraform"):
         read_module(tmp_path)
 
 
-def test_a_directory_without_terraform_files_is_a_clear_error(tmp_path):
+def test_a_directory_without_terraform_files_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ConfigurationError, match="no Terraform files") as caught:
         read_module(tmp_path)
     assert str(tmp_path) in str(caught.value)
 
 
-def test_a_missing_directory_is_a_clear_error(tmp_path):
+def test_a_missing_directory_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no such directory"):
         read_module(tmp_path / "nowhere")
 
 
-def test_cutting_a_dynamic_block_keeps_the_line_numbers():
+def test_cutting_a_dynamic_block_keeps_the_line_numbers() -> None:
     text = 'a {\n  dynamic "durable_config" {\n    content {}\n  }\n  b = 1\n}\ndynamic "other" {}\n'
     cut = cut_dynamic_blocks(text)
 

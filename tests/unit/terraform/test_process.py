@@ -9,11 +9,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.terraform.process import Completed, run, wait_until_idle
 from harness.waiters import EXECUTION, Deadline, FakeClock, SystemClock, WaitTimeout, wait_until
+from tests.unit.terraform.conftest import ProgramMaker
 
 GENEROUS = 60.0
 # Writes a line, then ends on SIGINT only, like Terraform, after writing another.
@@ -29,7 +31,7 @@ while :; do sleep 0.05; done
 """
 
 
-def execute(tmp_path: Path, program: Path, **options) -> Completed:
+def execute(tmp_path: Path, program: Path, **options: Any) -> Completed:
     return run(
         [str(program), "apply"],
         cwd=tmp_path,
@@ -58,7 +60,7 @@ def eventually(probe: Callable[[], object]) -> None:
     )
 
 
-def test_lines_arrive_while_the_command_runs(tmp_path, shell_program):
+def test_lines_arrive_while_the_command_runs(tmp_path: Path, shell_program: ProgramMaker) -> None:
     program = shell_program('echo one; while [ ! -e go ]; do sleep 0.02; done; printf "two\\nrest"')
     seen: list[str] = []
 
@@ -73,31 +75,33 @@ def test_lines_arrive_while_the_command_runs(tmp_path, shell_program):
     assert done.stdout.read_text() == "one\ntwo\nrest"
 
 
-def test_the_exit_code_and_both_outputs_are_kept(tmp_path, shell_program):
+def test_the_exit_code_and_both_outputs_are_kept(tmp_path: Path, shell_program: ProgramMaker) -> None:
     done = execute(tmp_path, shell_program("echo out; echo bad >&2; exit 7"))
     assert (done.code, done.stdout.read_text(), done.stderr.read_text()) == (7, "out\n", "bad\n")
 
 
-def test_output_files_are_private(tmp_path, shell_program):
+def test_output_files_are_private(tmp_path: Path, shell_program: ProgramMaker) -> None:
     done = execute(tmp_path, shell_program("echo out"))
     assert stat.S_IMODE(done.stdout.stat().st_mode) == 0o600
     assert stat.S_IMODE(done.stderr.stat().st_mode) == 0o600
 
 
-def test_it_reads_from_nowhere_and_has_only_the_environment_it_is_given(tmp_path, shell_program, monkeypatch):
+def test_it_reads_from_nowhere_and_has_only_the_environment_it_is_given(
+    tmp_path: Path, shell_program: ProgramMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LEAKED", "yes")
     done = execute(tmp_path, shell_program('cat; echo "[$LEAKED]"'), timeout=GENEROUS)
     assert done.stdout.read_text() == "[]\n"
 
 
-def test_it_has_a_session_of_its_own(tmp_path, shell_program):
+def test_it_has_a_session_of_its_own(tmp_path: Path, shell_program: ProgramMaker) -> None:
     done = execute(tmp_path, shell_program("cut -d' ' -f6 /proc/$$/stat; echo $$"))
     session, pid = done.stdout.read_text().split()
     assert session == pid
     assert int(session) != os.getsid(0)
 
 
-def test_a_timeout_interrupts_once_and_waits_for_the_end(tmp_path, shell_program):
+def test_a_timeout_interrupts_once_and_waits_for_the_end(tmp_path: Path, shell_program: ProgramMaker) -> None:
     clock = FakeClock()
     program = shell_program(ON_SIGINT)
     # The program has set its trap when it prints: only then does the time run out.
@@ -106,7 +110,7 @@ def test_a_timeout_interrupts_once_and_waits_for_the_end(tmp_path, shell_program
     assert done.stdout.read_text().count("interrupted") == 1
 
 
-def test_another_thread_can_cancel_it(tmp_path, shell_program):
+def test_another_thread_can_cancel_it(tmp_path: Path, shell_program: ProgramMaker) -> None:
     cancel = threading.Event()
     done = execute(
         tmp_path,
@@ -119,7 +123,9 @@ def test_another_thread_can_cancel_it(tmp_path, shell_program):
     assert (done.code, done.interrupted) == (3, "cancelled")
 
 
-def test_what_ignores_the_interrupt_is_killed_after_the_grace_period_with_its_children(tmp_path, shell_program):
+def test_what_ignores_the_interrupt_is_killed_after_the_grace_period_with_its_children(
+    tmp_path: Path, shell_program: ProgramMaker
+) -> None:
     program = shell_program(f"sleep 600 & echo $!\n{STUBBORN}")
     cancel = threading.Event()
     pids: list[int] = []
@@ -136,12 +142,14 @@ def test_what_ignores_the_interrupt_is_killed_after_the_grace_period_with_its_ch
     eventually(lambda: not alive(pids[0]))
 
 
-def test_a_child_that_outlives_the_command_is_ended(tmp_path, shell_program):
+def test_a_child_that_outlives_the_command_is_ended(tmp_path: Path, shell_program: ProgramMaker) -> None:
     done = execute(tmp_path, shell_program("sleep 600 & echo $!"))
     eventually(lambda: not alive(int(done.stdout.read_text())))
 
 
-def test_a_log_that_cant_be_written_is_an_error_before_anything_runs(tmp_path, shell_program):
+def test_a_log_that_cant_be_written_is_an_error_before_anything_runs(
+    tmp_path: Path, shell_program: ProgramMaker
+) -> None:
     with pytest.raises(OSError, match="No such file"):
         run(
             [str(shell_program("touch ran"))],
@@ -156,6 +164,7 @@ def test_a_log_that_cant_be_written_is_an_error_before_anything_runs(tmp_path, s
 OWNER = """
 import sys, threading
 from pathlib import Path
+from typing import Any
 from harness.terraform.process import run
 folder = Path(sys.argv[1])
 run([str(folder / "terraform"), "apply"], cwd=folder, env={"PATH": sys.argv[2]},
@@ -176,7 +185,9 @@ def owner(tmp_path: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_ctrl_c_reaches_the_command_once_and_is_raised_after_its_end(tmp_path, shell_program):
+def test_ctrl_c_reaches_the_command_once_and_is_raised_after_its_end(
+    tmp_path: Path, shell_program: ProgramMaker
+) -> None:
     shell_program(ON_SIGINT)
     process = owner(tmp_path)
     assert process.stdout is not None
@@ -189,7 +200,7 @@ def test_ctrl_c_reaches_the_command_once_and_is_raised_after_its_end(tmp_path, s
     assert "KeyboardInterrupt: while running `terraform apply`" in err
 
 
-def test_further_ctrl_cs_dont_cut_the_grace_period_short(tmp_path, shell_program):
+def test_further_ctrl_cs_dont_cut_the_grace_period_short(tmp_path: Path, shell_program: ProgramMaker) -> None:
     shell_program("trap 'echo again' INT\necho started\nwhile [ ! -e go ]; do sleep 0.05; done; echo written; exit 3")
     process = owner(tmp_path)
     assert process.stdout is not None
@@ -202,7 +213,9 @@ def test_further_ctrl_cs_dont_cut_the_grace_period_short(tmp_path, shell_program
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
-def test_when_the_owner_is_killed_the_command_is_told_and_ends_by_itself(tmp_path, shell_program):
+def test_when_the_owner_is_killed_the_command_is_told_and_ends_by_itself(
+    tmp_path: Path, shell_program: ProgramMaker
+) -> None:
     shell_program("trap 'echo state written; exit 0' TERM\necho started\nwhile :; do sleep 0.05; done")
     process = owner(tmp_path)
     assert process.stdout is not None
@@ -215,7 +228,7 @@ def test_when_the_owner_is_killed_the_command_is_told_and_ends_by_itself(tmp_pat
     assert (tmp_path / "out").read_text() == "started\nstate written\n"
 
 
-def test_idle_means_that_nobody_holds_the_lock(tmp_path):
+def test_idle_means_that_nobody_holds_the_lock(tmp_path: Path) -> None:
     hold = tmp_path / "hold"
     wait_until_idle(hold, deadline=Deadline.after(0.0))
     with hold.open("w") as file:

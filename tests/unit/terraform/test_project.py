@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from packaging.version import Version
@@ -13,6 +14,7 @@ from harness.terraform.executable import Executable
 from harness.terraform.project import RETRIES, Project, TerraformInterruptedError
 from harness.terraform.redact import Redactor
 from harness.waiters import FakeClock
+from tests.unit.terraform.conftest import ProgramMaker
 
 
 def diagnostic(summary: str, detail: str = "", address: str = "aws_iam_role.r") -> str:
@@ -38,9 +40,15 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+class ProjectMaker(Protocol):
+    """Makes a project whose Terraform is the body of a shell script."""
+
+    def __call__(self, body: str, timeout_clock: FakeClock | None = None) -> Project: ...
+
+
 @pytest.fixture
-def project(tmp_path, shell_program, clock):
-    def make(body: str, timeout_clock=None) -> Project:
+def project(tmp_path: Path, shell_program: ProgramMaker, clock: FakeClock) -> ProjectMaker:
+    def make(body: str, timeout_clock: FakeClock | None = None) -> Project:
         executable = Executable(shell_program(body), Version("1.11.4"), "terraform", "linux_amd64")
         runner = Runner(
             env={"PATH": "/bin:/usr/bin"}, log_dir=tmp_path / "logs", redact=Redactor(["hunter22"]), clock=timeout_clock
@@ -56,7 +64,7 @@ def calls(tmp_path: Path) -> list[str]:
     return (tmp_path / "calls").read_text().splitlines()
 
 
-def test_a_failed_apply_says_what_where_and_where_to_look(project, tmp_path):
+def test_a_failed_apply_says_what_where_and_where_to_look(project: ProjectMaker, tmp_path: Path) -> None:
     body = answers(tmp_path, (1, diagnostic("creating IAM Role: hunter22", "EntityAlreadyExists")))
     with pytest.raises(TerraformError) as caught:
         project(body).apply()
@@ -67,38 +75,38 @@ def test_a_failed_apply_says_what_where_and_where_to_look(project, tmp_path):
     assert str(tmp_path / "logs" / "001-apply.jsonl") in text
 
 
-def test_an_apply_without_a_diagnostic_shows_standard_error(project):
+def test_an_apply_without_a_diagnostic_shows_standard_error(project: ProjectMaker) -> None:
     with pytest.raises(TerraformError, match="the disk is full"):
         project("echo the disk is full >&2; exit 1").apply()
 
 
-def test_an_apply_is_repeated_on_a_failure_that_passes(project, tmp_path, clock):
+def test_an_apply_is_repeated_on_a_failure_that_passes(project: ProjectMaker, tmp_path: Path, clock: FakeClock) -> None:
     body = answers(tmp_path, (1, diagnostic("read: connection reset by peer")), (0, ""))
     project(body).apply()
     assert len(calls(tmp_path)) == 2
     assert clock.sleeps == [5.0]
 
 
-def test_an_apply_is_repeated_while_a_role_isnt_known_yet(project, tmp_path):
+def test_an_apply_is_repeated_while_a_role_isnt_known_yet(project: ProjectMaker, tmp_path: Path) -> None:
     text = "InvalidParameterValueException: The role defined for the function cannot be assumed by Lambda."
     project(answers(tmp_path, (1, diagnostic(text)), (1, diagnostic(text)), (0, ""))).apply()
     assert len(calls(tmp_path)) == 3
 
 
-def test_an_apply_gives_up_with_terraforms_own_error(project, tmp_path):
+def test_an_apply_gives_up_with_terraforms_own_error(project: ProjectMaker, tmp_path: Path) -> None:
     steps = [(1, diagnostic("transport is closing"))] * 3
     with pytest.raises(TerraformError, match="transport is closing"):
         project(answers(tmp_path, *steps)).apply()
     assert len(calls(tmp_path)) == 3
 
 
-def test_an_apply_isnt_repeated_on_an_error_that_stays(project, tmp_path):
+def test_an_apply_isnt_repeated_on_an_error_that_stays(project: ProjectMaker, tmp_path: Path) -> None:
     with pytest.raises(TerraformError):
         project(answers(tmp_path, (1, diagnostic("AccessDenied")))).apply()
     assert len(calls(tmp_path)) == 1
 
 
-def test_an_interrupted_apply_isnt_repeated_whatever_it_says(project, tmp_path):
+def test_an_interrupted_apply_isnt_repeated_whatever_it_says(project: ProjectMaker, tmp_path: Path) -> None:
     body = f"echo >> calls; trap 'cat text; exit 1' INT\necho '{diagnostic('x')}'; while :; do sleep 0.02; done"
     (tmp_path / "text").write_text(diagnostic("transport is closing") + "\n")
     time = FakeClock()
@@ -111,14 +119,14 @@ def test_an_interrupted_apply_isnt_repeated_whatever_it_says(project, tmp_path):
     assert len(calls(tmp_path)) == 1
 
 
-def test_destroy_goes_without_refresh_first_and_with_it_when_that_fails(project, tmp_path):
+def test_destroy_goes_without_refresh_first_and_with_it_when_that_fails(project: ProjectMaker, tmp_path: Path) -> None:
     project(answers(tmp_path, (1, diagnostic("NoSuchEntity")), (0, ""))).destroy()
     first, second = calls(tmp_path)
     assert "-refresh=false" in first
     assert "-refresh=true" in second
 
 
-def test_a_destroy_that_fails_twice_is_an_error(project, tmp_path):
+def test_a_destroy_that_fails_twice_is_an_error(project: ProjectMaker, tmp_path: Path) -> None:
     with pytest.raises(TerraformError, match="terraform destroy failed: still in use"):
         project(answers(tmp_path, (1, diagnostic("in use")), (1, diagnostic("still in use")))).destroy()
 
@@ -131,13 +139,13 @@ def test_a_destroy_that_fails_twice_is_an_error(project, tmp_path):
         "Error: Failed to install provider",
     ],
 )
-def test_a_provider_that_cant_be_had_says_what_to_do(project, tmp_path, said):
+def test_a_provider_that_cant_be_had_says_what_to_do(project: ProjectMaker, tmp_path: Path, said: str) -> None:
     with pytest.raises(ProviderNotFoundError, match="HARNESS_PROVIDER_MIRROR"):
         project(f"echo >> calls; echo '{said}' >&2; exit 1").init()
     assert len(calls(tmp_path)) == 1
 
 
-def test_a_registry_that_doesnt_answer_is_asked_again(project, tmp_path, clock):
+def test_a_registry_that_doesnt_answer_is_asked_again(project: ProjectMaker, tmp_path: Path, clock: FakeClock) -> None:
     said = "Error: Failed to query available provider packages. the request timed out"
     with pytest.raises(ProviderNotFoundError):
         project(f"echo >> calls; echo '{said}' >&2; exit 1").init()
@@ -145,7 +153,9 @@ def test_a_registry_that_doesnt_answer_is_asked_again(project, tmp_path, clock):
     assert clock.sleeps == [5.0, 5.0]
 
 
-def test_outputs_come_from_the_state_and_sensitive_ones_are_redacted_from_then_on(project, tmp_path):
+def test_outputs_come_from_the_state_and_sensitive_ones_are_redacted_from_then_on(
+    project: ProjectMaker, tmp_path: Path
+) -> None:
     made = project("")
     made.state_path.parent.mkdir(parents=True)
     outputs = {"a": {"value": "plain-value"}, "b": {"value": "very-secret", "sensitive": True}}

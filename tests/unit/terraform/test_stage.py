@@ -26,7 +26,7 @@ def source(tmp_path: Path) -> Path:
     return root
 
 
-def test_modules_keep_their_places_relative_to_the_root(source, tmp_path):
+def test_modules_keep_their_places_relative_to_the_root(source: Path, tmp_path: Path) -> None:
     staged = stage(source, tmp_path / "staged")
 
     assert (staged.root / "../modules/outer/../inner/main.tf").is_file()
@@ -37,13 +37,13 @@ def test_modules_keep_their_places_relative_to_the_root(source, tmp_path):
     }
 
 
-def test_the_roots_other_files_come_along_and_other_roots_dont(source, tmp_path):
+def test_the_roots_other_files_come_along_and_other_roots_dont(source: Path, tmp_path: Path) -> None:
     staged = stage(source, tmp_path / "staged")
     assert (staged.root / "function" / "app.py").is_file()
     assert not (tmp_path / "staged" / "other").exists()
 
 
-def test_state_and_leftovers_of_tools_stay_behind(source, tmp_path):
+def test_state_and_leftovers_of_tools_stay_behind(source: Path, tmp_path: Path) -> None:
     for name in (
         "terraform.tfstate", "terraform.tfstate.backup", ".terraform/providers/p", "terraform.tfstate.d/w/s",
         "function/__pycache__/a.pyc", ".venv/bin/python", "old.tfstate",
@@ -55,12 +55,12 @@ def test_state_and_leftovers_of_tools_stay_behind(source, tmp_path):
     assert {path.name for path in staged.root.rglob("*")} == {"main.tf", "function", "app.py"}
 
 
-def test_the_lock_file_comes_along(source, tmp_path):
+def test_the_lock_file_comes_along(source: Path, tmp_path: Path) -> None:
     write(source / LOCK_FILE, "# lock")
     assert (stage(source, tmp_path / "staged").root / LOCK_FILE).read_text() == "# lock"
 
 
-def test_a_module_inside_of_the_root_is_copied_once_and_known(tmp_path):
+def test_a_module_inside_of_the_root_is_copied_once_and_known(tmp_path: Path) -> None:
     write(tmp_path / "root" / "main.tf", call("./inner"))
     write(tmp_path / "root" / "inner" / "main.tf", 'variable "x" {}\n')
     staged = stage(tmp_path / "root", tmp_path / "staged")
@@ -68,13 +68,13 @@ def test_a_module_inside_of_the_root_is_copied_once_and_known(tmp_path):
     assert set(staged.modules) == {staged.root, staged.root / "inner"}
 
 
-def test_modules_that_call_each_other_end(tmp_path):
+def test_modules_that_call_each_other_end(tmp_path: Path) -> None:
     write(tmp_path / "a" / "main.tf", call("../b"))
     write(tmp_path / "b" / "main.tf", call("../a"))
     assert set(reach(tmp_path / "a")) == {tmp_path / "a", tmp_path / "b"}
 
 
-def test_a_missing_module_names_its_caller(tmp_path):
+def test_a_missing_module_names_its_caller(tmp_path: Path) -> None:
     write(tmp_path / "root" / "main.tf", call("../modules/gone"))
     with pytest.raises(ConfigurationError, match="no such directory") as caught:
         reach(tmp_path / "root")
@@ -82,6 +82,6 @@ def test_a_missing_module_names_its_caller(tmp_path):
     assert f"{tmp_path / 'root'} calls" in str(caught.value)
 
 
-def test_a_destination_inside_of_the_root_isnt_copied_into_itself(source):
+def test_a_destination_inside_of_the_root_isnt_copied_into_itself(source: Path) -> None:
     staged = stage(source, source / "work" / "staged")
     assert not list(staged.root.rglob("staged"))

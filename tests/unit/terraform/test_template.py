@@ -55,7 +55,7 @@ def staged(tmp_path: Path, name: str, text: str) -> StagedTree:
     return stage(source, tmp_path / name)
 
 
-def test_init_runs_once_for_any_number_of_clones(tmp_path):
+def test_init_runs_once_for_any_number_of_clones(tmp_path: Path) -> None:
     first, second = root_at(tmp_path / "a"), root_at(tmp_path / "b")
     init = Init(first)
     assert initialise(first, "key", tmp_path / "templates", init) is True
@@ -68,13 +68,13 @@ def test_init_runs_once_for_any_number_of_clones(tmp_path):
         assert is_initialised(root)
 
 
-def test_clones_link_the_provider_rather_than_copy_it(tmp_path):
+def test_clones_link_the_provider_rather_than_copy_it(tmp_path: Path) -> None:
     root = root_at(tmp_path / "a")
     initialise(root, "key", tmp_path / "templates", Init(root))
     assert (root / ".terraform" / PLATFORM).is_symlink()
 
 
-def test_a_clone_of_a_mirrors_link_outlives_the_template(tmp_path):
+def test_a_clone_of_a_mirrors_link_outlives_the_template(tmp_path: Path) -> None:
     mirror = root_at(tmp_path / "mirror")
     (mirror / "provider").touch()
     root = root_at(tmp_path / "a")
@@ -83,7 +83,7 @@ def test_a_clone_of_a_mirrors_link_outlives_the_template(tmp_path):
     assert is_initialised(root)
 
 
-def test_the_clones_lock_file_has_the_version_without_hashes(tmp_path):
+def test_the_clones_lock_file_has_the_version_without_hashes(tmp_path: Path) -> None:
     root = root_at(tmp_path / "a")
     initialise(root, "key", tmp_path / "templates", Init(root))
     text = (root / LOCK_FILE).read_text()
@@ -91,7 +91,7 @@ def test_the_clones_lock_file_has_the_version_without_hashes(tmp_path):
     assert "hashes" not in text
 
 
-def test_a_failed_init_leaves_no_template(tmp_path):
+def test_a_failed_init_leaves_no_template(tmp_path: Path) -> None:
     root = root_at(tmp_path / "a")
 
     def fail() -> None:
@@ -102,7 +102,7 @@ def test_a_failed_init_leaves_no_template(tmp_path):
     assert initialise(root, "key", tmp_path / "templates", Init(root)) is True
 
 
-def test_a_template_whose_mirror_is_gone_is_made_again(tmp_path):
+def test_a_template_whose_mirror_is_gone_is_made_again(tmp_path: Path) -> None:
     mirror = root_at(tmp_path / "mirror")
     (mirror / "provider").touch()
     first, second = root_at(tmp_path / "a"), root_at(tmp_path / "b")
@@ -112,7 +112,7 @@ def test_a_template_whose_mirror_is_gone_is_made_again(tmp_path):
     assert not is_initialised(first)
 
 
-def test_the_key_depends_on_what_init_reads(tmp_path):
+def test_the_key_depends_on_what_init_reads(tmp_path: Path) -> None:
     base = 'terraform {\n  required_providers {\n    aws = { source = "hashicorp/aws" }\n  }\n}\n'
     key = template_key(staged(tmp_path, "a", base), TERRAFORM, "config")
 
@@ -131,14 +131,14 @@ def test_the_key_depends_on_what_init_reads(tmp_path):
     assert len(others) == 4
 
 
-def test_a_declared_backend_is_replaced_in_the_copy(tmp_path):
+def test_a_declared_backend_is_replaced_in_the_copy(tmp_path: Path) -> None:
     copy = staged(tmp_path, "a", 'terraform {\n  backend "s3" {}\n}\n')
     override_backend(copy)
     assert 'backend "local"' in (copy.root / BACKEND_OVERRIDE).read_text()
     assert not os.path.lexists(tmp_path / "a-source" / BACKEND_OVERRIDE)
 
 
-def test_without_a_backend_nothing_is_replaced(tmp_path):
+def test_without_a_backend_nothing_is_replaced(tmp_path: Path) -> None:
     copy = staged(tmp_path, "a", 'variable "x" {}\n')
     override_backend(copy)
     assert not (copy.root / BACKEND_OVERRIDE).exists()

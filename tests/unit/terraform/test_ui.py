@@ -6,16 +6,17 @@ from harness.terraform.ui import UiReader
 
 
 def reader(*secrets: str) -> tuple[UiReader, list[Event]]:
-    bus, events = EventBus(), []
+    bus = EventBus()
+    events: list[Event] = []
     bus.subscribe(events.append)
     return UiReader(bus, "ws", "ex", Redactor(secrets)), events
 
 
-def message(kind: str, **fields) -> str:
+def message(kind: str, **fields: object) -> str:
     return json.dumps({"type": kind, **fields})
 
 
-def test_each_resources_progress_becomes_an_event():
+def test_each_resources_progress_becomes_an_event() -> None:
     ui, events = reader()
     resource = {"addr": "aws_sqs_queue.q"}
     ui.line(message("apply_start", hook={"resource": resource, "action": "create"}))
@@ -26,7 +27,7 @@ def test_each_resources_progress_becomes_an_event():
     ]
 
 
-def test_a_diagnostic_carries_address_and_place_without_secrets():
+def test_a_diagnostic_carries_address_and_place_without_secrets() -> None:
     ui, events = reader("hunter22")
     ui.line(
         message(
@@ -48,14 +49,14 @@ def test_a_diagnostic_carries_address_and_place_without_secrets():
     assert "hunter22" not in repr(event)
 
 
-def test_warnings_are_no_errors():
+def test_warnings_are_no_errors() -> None:
     ui, _ = reader()
     ui.line(message("diagnostic", diagnostic={"severity": "warning", "summary": "old"}))
     assert ui.errors == []
     assert [d.summary for d in ui.diagnostics] == ["old"]
 
 
-def test_lines_that_are_no_messages_are_passed_over():
+def test_lines_that_are_no_messages_are_passed_over() -> None:
     ui, events = reader()
     for line in ("", "not json", "[1]", '"text"', "{}", message("brand_new_kind")):
         ui.line(line)

@@ -24,10 +24,10 @@ from harness.terraform.versions import satisfies
         ("6.0.0b1", "6.0.0-beta1", True),
     ],
 )
-def test_constraints_mean_what_terraform_says(version, constraint, expected):
+def test_constraints_mean_what_terraform_says(version: str, constraint: str, expected: bool) -> None:
     assert satisfies(Version(version), constraint) is expected
 
 
-def test_what_is_no_constraint_is_an_error():
+def test_what_is_no_constraint_is_an_error() -> None:
     with pytest.raises(ValueError, match="newest"):
         satisfies(Version("1.0"), "newest")
