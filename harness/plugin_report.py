@@ -11,7 +11,7 @@ import pytest
 from harness.events import DiagnosticReported, Event, ExecutionFinished, PhaseFinished
 from harness.session import SessionReport
 from harness.targets import Target
-from harness.terraform.hcl import planned_resources
+from harness.terraform.stage import reach
 
 
 class Reporter:
@@ -36,7 +36,7 @@ class Reporter:
             return
         self._write(f"harness: AWS account {target.account_id}, region {target.region}; about to create", bold=True)
         for directory in example_dirs:
-            counts = Counter(resource.type for resource in planned_resources(directory))
+            counts = Counter(kind for module in reach(directory).values() for kind in module.resources)
             listing = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
             self._write(f"harness:   {directory.name}: {listing}")
 

@@ -145,7 +145,7 @@ class HarnessSession:
         settings = self.settings
         if settings.target == "aws":
             return aws_target(settings.region, profile=settings.profile, allowed_accounts=settings.allowed_accounts)
-        self._cloud = LocalCloud.start(time_scale=settings.time_scale, region=settings.region, detached=settings.keep)
+        self._cloud = LocalCloud.start(time_scale=settings.time_scale, region=settings.region)
         return local_target(self._cloud)
 
     def prefetch(self, example_dirs: Iterable[Path]) -> None:

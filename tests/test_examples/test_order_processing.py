@@ -218,7 +218,7 @@ def test_the_logs_tell_of_the_order_and_of_this_execution_only(durable: DurableF
     running.wait()
 
     rows = running.logs(
-        "fields @message | filter @message like /Order/",
+        "fields @message | filter @message like /(?i)order/",
         until=lambda rows: any("Confirmation" in row["@message"] for row in rows),
     )
 
