@@ -60,7 +60,8 @@ class Moto:
             request: Method, headers and body come from here.
 
         Raises:
-            ApiError: InternalFailure (500): moto itself failed; its traceback is in the log.
+            ApiError: NotImplemented (501): moto has no such operation; InternalFailure (500): moto itself failed, its
+                traceback is in the log.
         """
         inner = dict(environ)
         inner.pop("HTTP_TRANSFER_ENCODING", None)
@@ -74,12 +75,18 @@ class Moto:
         try:
             answer: Iterable[bytes] = self._application(inner, start_response)
             body = b"".join(answer)
+        except NotImplementedError as error:
+            raise _not_emulated(request) from error
         except Exception as error:
             _log.exception("moto failed on %s %s", request.method, request.raw_path)
             message = f"The local cloud's emulation of this call failed: {type(error).__name__}: {error}"
             raise ApiError("InternalFailure", message, 500) from error
-        status, headers = head[-1]
-        return Response(int(status.split(" ", 1)[0]), body, dict(headers))
+        status, pairs = head[-1]
+        headers = dict(pairs)
+        # Flask's own page: no route of moto's is for this request.
+        if status.startswith(("404", "405")) and body.startswith(b"<!doctype html>"):
+            raise _not_emulated(request)
+        return Response(int(status.split(" ", 1)[0]), body, headers)
 
     # Lambda
 
@@ -238,6 +245,11 @@ class Moto:
             "queues": regional(sqs_backends, lambda b: list(b.queues)),
             "buckets": sorted(s3_backends[self.account_id][_PARTITION].buckets),
         }
+
+
+def _not_emulated(request: Request) -> ApiError:
+    message = f"The local cloud does not emulate this call: {request.method} {request.raw_path}"
+    return ApiError("NotImplemented", message, 501)
 
 
 def _permitted(documents: Sequence[str], action: str, resource: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import harness
 
 from .admin import Admin
-from .api import DurableService, FunctionResolver, FunctionRunner, LogSink, Request, ResolvedFunction
+from .api import ApiError, DurableService, FunctionResolver, FunctionRunner, LogSink, Request, ResolvedFunction
 from .backends import Moto
 from .codestore import CodeStore
 from .control import LambdaControl
@@ -168,7 +168,12 @@ class Cloud:
         return self._moto.event_retries(function.name, function.region, len(RETRY_DELAYS))
 
     def _deliver(self, function_arn: str, payload: bytes) -> bool:
-        return self._invoker.run_event(self.registry.resolve(function_arn), payload)
+        try:
+            return self._invoker.run_event(self.registry.resolve(function_arn), payload)
+        except ApiError as error:
+            # The sender of a message has no part in it: the message stays where it is, as on AWS.
+            _log.warning("An event for %s could not be delivered: %s", function_arn, error)
+            return False
 
     def _inventory(self) -> dict[str, list[str]]:
         found = self._moto.inventory()

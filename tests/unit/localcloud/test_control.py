@@ -222,6 +222,18 @@ def test_an_event_source_mapping_keeps_the_alias_and_runs_the_function(lab: Lab)
     assert invocation.function.version == "1"
 
 
+def test_a_message_for_a_function_that_is_gone_stays_in_its_queue(lab: Lab) -> None:
+    name, sqs = lab.function("consumer"), lab.client("sqs")
+    queue = sqs.create_queue(QueueName=f"queue-{name}")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    lab.functions.create_event_source_mapping(EventSourceArn=arn, FunctionName=name, BatchSize=1)
+    lab.functions.delete_function(FunctionName=name)
+    sqs.send_message(QueueUrl=queue, MessageBody="kept")
+    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    waiting = int(attributes["ApproximateNumberOfMessages"]) + int(attributes["ApproximateNumberOfMessagesNotVisible"])
+    assert waiting == 1
+
+
 def test_reserved_concurrency_reaches_the_runner(lab: Lab) -> None:
     limits: list[tuple[str, int | None]] = []
     lab.runner.set_concurrency = lambda *limit: limits.append(limit)  # type: ignore[attr-defined]

@@ -161,6 +161,15 @@ def test_a_table_keeps_its_items(lab: Lab) -> None:
     assert table.get_item(TableName="items", Key={"id": {"S": "1"}})["Item"] == {"id": {"S": "1"}}
 
 
+@pytest.mark.parametrize(
+    ("service", "operation"), [("lambda", "GetAccountSettings"), ("iam", "ListOrganizationsFeatures")]
+)
+def test_what_is_not_emulated_says_so(lab: Lab, service: str, operation: str) -> None:
+    with pytest.raises(ClientError, match="does not emulate this call") as caught:
+        getattr(lab.client(service), xform_name(operation))()
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+
+
 # Middlewares
 
 
