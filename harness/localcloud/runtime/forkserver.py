@@ -43,6 +43,7 @@ LENGTH = struct.Struct(">I")
 PR_SET_PDEATHSIG = 1
 # What a function may have open on AWS: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 OPEN_FILES = 1024
+HIGHEST_DESCRIPTOR = 65536
 # As a shell says that it couldn't start a command.
 EXIT_NOT_STARTED = 127
 
@@ -191,9 +192,11 @@ class ForkServer:
             os.dup2(source, target)
         # The socket object would close a descriptor that is somebody else's by then.
         self._control.detach()
+        # The lowest free number is always taken, so none is near a limit that may be "infinite".
+        os.closerange(5, HIGHEST_DESCRIPTOR)
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        os.closerange(5, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, hard), hard))
+        limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
         os.umask(0o022)
 
         specification: dict[str, Any] = request["specification"]

@@ -15,7 +15,7 @@ import os
 import resource
 import threading
 import uuid
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Coroutine, Hashable
 from concurrent.futures import Future, wait
 from dataclasses import replace
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import LocalCloudError
 from harness.localcloud.api import ApiError, InvokeOutcome
+from harness.localcloud.runtime.concurrency import ConcurrencyLimits
 from harness.localcloud.runtime.environment import Environment, Invocation, NotDeliveredError
 from harness.localcloud.runtime.runtime_site import PRELOADED_MODULES, build_site
 from harness.localcloud.runtime.sandbox import Sandbox
@@ -77,11 +78,9 @@ class RuntimePool:
         self._sink = sink
         self._endpoint_url = endpoint_url
         self._work_dir = work_dir
-        self._max_concurrency = max_concurrency
         self._max_idle = max_idle
         self._start_method: StartMethod = start_method
-        self._limits: dict[str, int] = {}
-        self._running: Counter[str] = Counter()
+        self._limits = ConcurrencyLimits(max_concurrency)
         self._idle: list[tuple[Hashable, Environment]] = []
         self._busy: dict[Environment, Hashable] = {}
         self._queue: deque[tuple[Hashable, asyncio.Future[Environment | None]]] = deque()
@@ -150,10 +149,7 @@ class RuntimePool:
         """
 
         async def apply() -> None:
-            if limit is None:
-                self._limits.pop(name, None)
-            else:
-                self._limits[name] = limit
+            self._limits.reserve(name, limit)
 
         self._call(apply())
 
@@ -241,27 +237,16 @@ class RuntimePool:
         )
 
     async def _invoke(self, invocation: Invocation) -> InvokeOutcome:
-        function = invocation.function
-        self._admit(function.name)
-        self._running[function.name] += 1
+        name = invocation.function.name
+        if self._closing:
+            raise _refused()
+        self._limits.enter(name)
         try:
             while True:
                 with contextlib.suppress(NotDeliveredError):
                     return await self._attempt(invocation)
         finally:
-            self._running[function.name] -= 1
-
-    def _admit(self, name: str) -> None:
-        if self._closing:
-            raise _refused()
-        limit = self._limits.get(name)
-        if limit is not None and self._running[name] >= limit:
-            raise _throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
-        # As on AWS, what is reserved for one function isn't there for the others.
-        unreserved = self._max_concurrency - sum(self._limits.values())
-        others = sum(count for other, count in self._running.items() if other not in self._limits)
-        if limit is None and others >= unreserved:
-            raise _throttled("ConcurrentInvocationLimitExceeded")
+            self._limits.leave(name)
 
     async def _attempt(self, invocation: Invocation) -> InvokeOutcome:
         key = _key(invocation)
@@ -448,10 +433,6 @@ def _configuration(function: ResolvedFunction) -> Hashable:
         tuple(sorted(function.environment.items())),
         *(value for name, value in vars(plain).items() if name != "environment"),
     )
-
-
-def _throttled(reason: str) -> ApiError:
-    return ApiError("TooManyRequestsException", "Rate Exceeded.", 429, members={"Reason": reason, "Type": "User"})
 
 
 def _refused() -> ApiError:

@@ -206,6 +206,34 @@ def test_the_interpreter_has_what_site_adds(pool: RuntimePool, make_function: Ma
     assert "exit status 4" in (outcome.error_message or "")
 
 
+def test_asyncio_and_subprocesses_work_as_in_any_interpreter(pool: RuntimePool, make_function: MakeFunction) -> None:
+    function = make_function(
+        """
+        import asyncio, signal, subprocess
+
+        async def work():
+            process = await asyncio.create_subprocess_exec("echo", "async", stdout=subprocess.PIPE)
+            return (await process.communicate())[0].decode()
+
+        def handler(event, context):
+            default = [signal.getsignal(number) is signal.SIG_DFL for number in (signal.SIGTERM, signal.SIGCHLD)]
+            return [asyncio.run(work()), subprocess.check_output(["echo", "sync"], text=True), default]
+        """
+    )
+    assert value_of(pool.invoke(function, b"{}")) == ["async\n", "sync\n", [True, True]]
+
+
+def test_environments_draw_different_random_numbers(pool: RuntimePool, make_function: MakeFunction) -> None:
+    source = """
+    import random, secrets, uuid
+
+    def handler(event, context):
+        return [random.random(), secrets.token_hex(8), str(uuid.uuid4())]
+    """
+    drawn = [value_of(pool.invoke(make_function(source), b"{}")) for _ in range(3)]
+    assert all(len({tuple(draw)[index] for draw in drawn}) == 3 for index in range(3))
+
+
 def test_a_function_leads_its_own_process_group_with_lambdas_limit_of_files(
     pool: RuntimePool, make_function: MakeFunction
 ) -> None:
