@@ -25,6 +25,9 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for folder in terraform/*/function; do \
+		(cd $$folder && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --strict --config-file= *.py) || exit 1; \
+	done
 	$(BIN)/lint-imports
 
 unit: setup
