@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -52,9 +52,7 @@ class LocalCloud:
         token: str,
         process: subprocess.Popen[bytes] | None = None,
         lifeline: int | None = None,
-        log_file: Path | None = None,
-        *,
-        own_log: bool = False,
+        log: IO[bytes] | None = None,
     ) -> None:
         self.endpoint_url = str(facts["endpoint_url"])
         self.token = token
@@ -64,8 +62,7 @@ class LocalCloud:
         self.version = str(facts["version"])
         self._process = process
         self._lifeline = lifeline
-        self._log_file = log_file
-        self._own_log = own_log
+        self._log = log
         self._stopping = threading.Lock()
         _LIVE.add(self)
 
@@ -83,36 +80,33 @@ class LocalCloud:
         Args:
             time_scale: How many times faster than on AWS waits, retries and timeouts pass.
             region: The region of its functions.
-            log_file: Where its log goes; by default a temporary file that `stop` removes.
+            log_file: Where its log is appended; by default a file without a name, see `log_tail`.
             ready_timeout: Seconds to wait for it.
 
         Raises:
             LocalCloudError: It ended, or wasn't ready in time (with the end of its log), or packages are missing.
         """
-        own_log = log_file is None
-        if log_file is None:
-            descriptor, name = tempfile.mkstemp(prefix="durable-harness-cloud-", suffix=".log")
-            os.close(descriptor)
-            log_file = Path(name)
+        # Without a name it can't be left behind, however this process ends. It stays open for `log_tail`.
+        log: IO[bytes] = tempfile.TemporaryFile() if log_file is None else log_file.open("a+b")  # noqa: SIM115
         child_lifeline, lifeline = os.pipe()
         ready, child_ready = os.pipe()
         command = [sys.executable, "-m", "harness.localcloud", "--port", "0", "--region", region]
         command += ["--time-scale", repr(time_scale)]
         command += ["--lifeline-fd", str(child_lifeline), "--ready-fd", str(child_ready)]
         try:
-            with log_file.open("ab") as log:
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=(child_lifeline, child_ready),
-                    start_new_session=True,
-                    env=_environment(),
-                )
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(child_lifeline, child_ready),
+                start_new_session=True,
+                env=_environment(),
+            )
         except OSError as error:
             os.close(lifeline)
             os.close(ready)
+            log.close()
             raise LocalCloudError(
                 f"The local cloud's process can't be started: {error}", where=sys.executable
             ) from error
@@ -134,12 +128,11 @@ class LocalCloud:
                 status = process.poll()
                 _end(process, grace=1.0)
         if not line.endswith(b"\n"):
-            failure = _start_error(status, log_file, ready_timeout)
-            if own_log:
-                log_file.unlink(missing_ok=True)
+            failure = _start_error(status, log, log_file, ready_timeout)
+            log.close()
             raise failure
         facts = json.loads(line)
-        return cls(facts, facts["token"], process, lifeline, log_file, own_log=own_log)
+        return cls(facts, facts["token"], process, lifeline, log)
 
     @classmethod
     def attach(cls, endpoint_url: str, token: str) -> LocalCloud:
@@ -196,6 +189,10 @@ class LocalCloud:
         """
         return _admin(self.endpoint_url, self.token, method, name, body)
 
+    def log_tail(self) -> str:
+        """The end of its log, 4 KiB at most; empty for an attached or stopped cloud."""
+        return "" if self._log is None or self._log.closed else _tail(self._log)
+
     def stop(self) -> None:
         """Stop the cloud and everything that runs in it. A second call, or one on an attached cloud, does nothing."""
         with self._stopping:
@@ -204,8 +201,8 @@ class LocalCloud:
                 return
             self._close_lifeline()
             _end(process, grace=_GRACE_SECONDS)
-            if self._own_log and self._log_file is not None:
-                self._log_file.unlink(missing_ok=True)
+            if self._log is not None:
+                self._log.close()
 
     def __enter__(self) -> Self:
         return self
@@ -269,24 +266,22 @@ def _end(process: subprocess.Popen[bytes], *, grace: float) -> None:
     process.wait()
 
 
-def _start_error(status: int | None, log_file: Path, timeout: float) -> LocalCloudError:
+def _start_error(status: int | None, log: IO[bytes], log_file: Path | None, timeout: float) -> LocalCloudError:
     """What to say of a cloud that isn't ready; ``status`` is its exit status if it ended by itself."""
     if status == _MISSING_PACKAGES:
-        return LocalCloudError(
-            "The local cloud needs packages that are not installed", where=_tail(log_file), hint=_INSTALL
-        )
+        return LocalCloudError("The local cloud needs packages that are not installed", where=_tail(log), hint=_INSTALL)
     if status is None:
         what = f"The local cloud was not ready within {timeout:g} s"
     else:
         what = f"The local cloud ended with status {status} while starting"
-    return LocalCloudError(f"{what}. The end of its log:\n{_tail(log_file)}\n", where=str(log_file))
+    tail = _tail(log) or "(empty)"
+    return LocalCloudError(f"{what}. The end of its log:\n{tail}\n", where=str(log_file) if log_file else None)
 
 
-def _tail(log_file: Path) -> str:
-    try:
-        return log_file.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace").strip() or "(empty)"
-    except OSError as error:
-        return f"(unreadable: {error})"
+def _tail(log: IO[bytes]) -> str:
+    # The child writes through the same open file: its position must not move.
+    size = os.fstat(log.fileno()).st_size
+    return os.pread(log.fileno(), _TAIL_BYTES, max(size - _TAIL_BYTES, 0)).decode("utf-8", "replace").strip()
 
 
 def _admin(endpoint_url: str, token: str, method: str, name: str, body: Any = None) -> Any:

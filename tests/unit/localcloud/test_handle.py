@@ -146,6 +146,14 @@ def test_a_durable_function_runs_in_it_from_its_start_to_its_logs(cloud: LocalCl
     assert "durable" not in cloud.inventory()["functions"]
 
 
+def test_the_time_scale_of_the_engine_changes_with_the_clouds(cloud: LocalCloud) -> None:
+    cloud.time_scale = 3600
+    assert cloud.time_scale == 3600
+    with pytest.raises(LocalCloudError, match="1 to 100000"):
+        cloud.time_scale = 0.5
+    cloud.time_scale = 100
+
+
 def test_stop_ends_the_process_and_removes_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     cloud = LocalCloud.start(log_file=tmp_path / "cloud.log")
@@ -201,7 +209,7 @@ def test_an_owner_that_is_killed_takes_the_cloud_and_everything_below_it_along(t
         owner.kill()
         owner.wait(LIMIT)
     assert _gone(pids["cloud"], pids["running"], *pids["below"])
-    assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
+    assert list(tmp_path.iterdir()) == [fifo]
 
 
 def test_a_cloud_that_is_killed_takes_everything_below_it_along() -> None:
@@ -310,3 +318,18 @@ def test_a_taken_port_is_said_and_nothing_is_left(cloud: LocalCloud, tmp_path: P
     assert list(tmp_path.iterdir()) == []
     assert "can't start" in result.stderr
     assert port in result.stderr
+
+
+def test_a_forked_copy_of_the_owner_has_no_hold_on_the_cloud(cloud: LocalCloud) -> None:
+    lifeline = cloud._lifeline
+    assert lifeline is not None
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.fstat(lifeline)
+            os._exit(1)  # still open: the cloud would outlive its owner for as long as this copy lives
+        except OSError:
+            cloud.stop()
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert cloud.alive
