@@ -13,7 +13,7 @@ from harness._durable.calls import (
     start_execution,
     stop_execution,
 )
-from harness._durable.function import DurableFunction, ExecutionResult, RunningExecution, Waiting
+from harness._durable.function import DurableFunction, Waiting
 from harness._durable.history import History, HistoryEvent, Operation, StepAttempt
 from harness._durable.naming import make_execution_id
 from harness._durable.polling import GRACE_SECONDS, ExecutionPollTimeout, poll_execution
@@ -28,6 +28,7 @@ from harness._durable.problems import (
     PayloadError,
     UnqualifiedInvokeError,
 )
+from harness._durable.running import ExecutionResult, RunningExecution
 from harness._durable.values import TERMINAL_STATUSES, ErrorInfo, Execution
 
 __all__ = [

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_lambda import LambdaClient
 
+    from harness.waiters import Deadline
+
 
 def send_callback_success(
     lambda_client: LambdaClient, callback_id: str, result: object = None, *, policy: Policy = THROTTLE
@@ -66,7 +68,9 @@ def send_callback_failure(
     )
 
 
-def send_callback_heartbeat(lambda_client: LambdaClient, callback_id: str, *, policy: Policy = THROTTLE) -> None:
+def send_callback_heartbeat(
+    lambda_client: LambdaClient, callback_id: str, *, policy: Policy = THROTTLE, deadline: Deadline | None = None
+) -> None:
     """Tell a callback that its answer is still being worked on.
 
     https://docs.aws.amazon.com/lambda/latest/api/API_SendDurableExecutionCallbackHeartbeat.html
@@ -79,10 +83,11 @@ def send_callback_heartbeat(lambda_client: LambdaClient, callback_id: str, *, po
         functools.partial(lambda_client.send_durable_execution_callback_heartbeat, CallbackId=callback_id),
         callback_id,
         policy,
+        deadline,
     )
 
 
-def _answer(send: Callable[[], object], callback_id: str, policy: Policy) -> None:
+def _answer(send: Callable[[], object], callback_id: str, policy: Policy, deadline: Deadline | None = None) -> None:
     shown = callback_id if len(callback_id) <= 24 else f"{callback_id[:24]}..."
     attempts = 0
 
@@ -92,7 +97,7 @@ def _answer(send: Callable[[], object], callback_id: str, policy: Policy) -> Non
         send()
 
     try:
-        call(attempt, policy=policy, what=f"the answer to callback {shown}")
+        call(attempt, policy=policy, deadline=deadline, what=f"the answer to callback {shown}")
     except ClientError as error:
         failure = Failure.of(error)
         if not is_not_found(error) and failure.code not in (

@@ -5,12 +5,20 @@ from typing import Any
 
 import pytest
 
-from harness.durable import DurableError, DurableFunction, ErrorInfo, ExecutionPollTimeout, RunningExecution, Waiting
+from harness.durable import (
+    CallbackClosedError,
+    DurableError,
+    DurableFunction,
+    ErrorInfo,
+    ExecutionPollTimeout,
+    RunningExecution,
+    Waiting,
+)
 from harness.events import Event, EventBus
 from harness.waiters import FakeClock, WaitTimeout
 from tests.unit.durable.samples import ARN, EVENTS, NAME, NOT_FOUND, START, got, summary
 from tests.unit.fakes_boto import FakeClient
-from tests.unit.waiters.errors import throttle
+from tests.unit.waiters.errors import client_error, throttle
 
 ACCEPTED = {"StatusCode": 202, "DurableExecutionArn": ARN, "Payload": io.BytesIO()}
 UNTIL_CALLBACK, UNTIL_CHARGE, ALL = {"Events": EVENTS[:10]}, {"Events": EVENTS[:3]}, {"Events": EVENTS}
@@ -120,6 +128,38 @@ def test_a_callback_is_answered_by_its_name(clock: FakeClock) -> None:
         ("send_durable_execution_callback_success", {"CallbackId": "Y2I=", "Result": b'{"approved":true}'}),
         ("send_durable_execution_callback_failure", {"CallbackId": "Y2I=", "Error": {"ErrorType": "Rejected"}}),
     ]
+
+
+def test_a_callback_is_kept_alive_by_a_heartbeat_at_every_poll(clock: FakeClock) -> None:
+    execution = running(
+        clock, get_durable_execution_history=[UNTIL_CALLBACK], send_durable_execution_callback_heartbeat=[{}]
+    )
+    execution.keep_alive("approval", until=lambda: clock.monotonic() >= 20)
+    client: Any = execution.function.lambda_client
+    assert client.requests("send_durable_execution_callback_heartbeat") == [{"CallbackId": "Y2I="}] * 5
+    assert clock.sleeps == [5, 5, 5, 5]
+
+
+def test_a_callback_that_closes_is_not_kept_alive_any_longer(clock: FakeClock) -> None:
+    execution = running(
+        clock,
+        get_durable_execution_history=[UNTIL_CALLBACK],
+        send_durable_execution_callback_heartbeat=[{}, client_error("CallbackTimeoutException", 400)],
+    )
+    with pytest.raises(CallbackClosedError):
+        execution.keep_alive("approval", until=lambda: False)
+    assert clock.sleeps == [5]
+
+
+def test_heartbeats_end_with_the_timeout_even_if_they_are_throttled(clock: FakeClock) -> None:
+    execution = running(
+        clock,
+        get_durable_execution_history=[UNTIL_CALLBACK],
+        send_durable_execution_callback_heartbeat=[{}, throttle()],
+    )
+    with pytest.raises(WaitTimeout):
+        execution.keep_alive("approval", until=lambda: False, timeout=12)
+    assert clock.monotonic() == 12.0
 
 
 def test_a_history_is_waited_for_by_any_condition(clock: FakeClock) -> None:
