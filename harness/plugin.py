@@ -44,6 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--harness-region", default="us-east-1", metavar="REGION", help="the AWS region (us-east-1)")
     group.addoption("--harness-profile", default=None, metavar="NAME", help="the named AWS profile for target aws")
+    group.addoption(
+        "--harness-endpoint-url",
+        default=None,
+        metavar="URL",
+        help="local target: a local cloud, or another emulator, that already runs, rather than one of this run's own",
+    )
     group.addoption("--harness-keep", action="store_true", help="leave deployments standing at the end")
     group.addoption(
         "--harness-time-scale",
@@ -89,11 +95,14 @@ def settings_from(config: pytest.Config) -> Settings:
         raise pytest.UsageError(f"--harness-time-scale must be greater than 0, not {option.harness_time_scale}")
     if option.harness_parallel is not None and option.harness_parallel < 1:
         raise pytest.UsageError(f"--harness-parallel must be 1 or more, not {option.harness_parallel}")
+    if option.harness_endpoint_url and option.harness_target == "aws":
+        raise pytest.UsageError("--harness-endpoint-url names an emulator; it can't be used with --harness-target=aws")
     return Settings(
         target=option.harness_target,
         region=option.harness_region,
         profile=option.harness_profile,
         allowed_accounts=tuple(config.getini("harness_allowed_accounts")),
+        endpoint_url=option.harness_endpoint_url,
         time_scale=option.harness_time_scale,
         keep=option.harness_keep,
         parallel=option.harness_parallel,

@@ -19,7 +19,7 @@ from harness.errors import ConfigurationError
 from harness.events import EventBus
 from harness.infra import Deployment, DestroyReport, Infra
 from harness.localcloud.handle import LocalCloud
-from harness.targets import Target, aws_target, local_target
+from harness.targets import Target, aws_target, endpoint_target, local_target
 from harness.waiters import Clock, SystemClock, iam_propagation_wait
 
 GIB_PER_DEPLOYMENT = 1.0
@@ -35,7 +35,9 @@ class Settings:
         region: The AWS region, or the region that the local cloud says it is.
         profile: A named profile for the AWS target; None takes boto3's default chain.
         allowed_accounts: Account ids that the AWS target may touch; empty allows any.
-        time_scale: How much faster than the wall clock durable waits, retries and timeouts pass locally.
+        endpoint_url: A local cloud, or another emulator, that already runs; None starts a local cloud.
+        time_scale: How much faster than the wall clock durable waits, retries and timeouts pass locally. With
+            ``endpoint_url`` it must be that cloud's own: it sets the pace of polls.
         keep: Leave deployments standing at the end.
         parallel: Deployments and destroys that may run at once; None decides by cores and memory.
     """
@@ -44,6 +46,7 @@ class Settings:
     region: str = "us-east-1"
     profile: str | None = None
     allowed_accounts: tuple[str, ...] = ()
+    endpoint_url: str | None = None
     time_scale: float = 60.0
     keep: bool = False
     parallel: int | None = None
@@ -145,6 +148,8 @@ class HarnessSession:
         settings = self.settings
         if settings.target == "aws":
             return aws_target(settings.region, profile=settings.profile, allowed_accounts=settings.allowed_accounts)
+        if settings.endpoint_url:
+            return endpoint_target(settings.endpoint_url, region=settings.region, time_scale=settings.time_scale)
         self._cloud = LocalCloud.start(time_scale=settings.time_scale, region=settings.region)
         return local_target(self._cloud)
 

@@ -9,7 +9,13 @@ from uuid import uuid4
 import pytest
 
 from harness.assertions import assert_that, including, regex
-from harness.durable import DurableFunction
+from harness.durable import (
+    DurableFunction,
+    ExecutionNameTakenError,
+    FunctionNotFoundError,
+    UnqualifiedInvokeError,
+    start_execution,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -209,6 +215,27 @@ def test_an_execution_name_starts_one_execution_however_often_it_is_used(
     assert second.arn == first.arn
     assert first.wait().succeeded
     assert len(recorded(table_items, placed)) == 1
+
+
+def test_an_execution_name_cannot_be_used_again_for_another_order(durable: DurableFunction) -> None:
+    first = durable.start(order())
+
+    with pytest.raises(ExecutionNameTakenError, match=first.name):
+        durable.start(order(), name=first.name)
+
+    assert first.wait().succeeded
+
+
+def test_a_durable_function_is_invoked_through_an_alias_or_a_version(
+    durable: DurableFunction, lambda_client: Any
+) -> None:
+    with pytest.raises(UnqualifiedInvokeError, match="alias"):
+        start_execution(lambda_client, durable.function_name, order(), qualifier=None)
+
+
+def test_a_function_that_does_not_exist_is_named_in_the_error(durable: DurableFunction, lambda_client: Any) -> None:
+    with pytest.raises(FunctionNotFoundError, match=f"{durable.function_name}-x"):
+        start_execution(lambda_client, f"{durable.function_name}-x", order())
 
 
 def test_the_logs_tell_of_the_order_and_of_this_execution_only(durable: DurableFunction) -> None:
