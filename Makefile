@@ -31,7 +31,8 @@ lint: setup
 	$(BIN)/lint-imports
 
 unit: setup
-	$(BIN)/pytest tests --ignore=tests/test_examples
+	# One file to one worker: what a file starts, such as a local cloud, is shared within it.
+	$(BIN)/pytest tests --ignore=tests/test_examples -n auto --dist loadfile
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
