@@ -14,7 +14,6 @@ import dataclasses
 import json
 import os
 import socket
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from typing import Any, Literal, cast
 from platformdirs import user_cache_path, user_state_path
 
 from harness.errors import ConfigurationError
+from harness.processes import process_identity
 
 SCHEMA = 1
 HOME_SETTING = "HARNESS_HOME"
@@ -63,13 +63,13 @@ class Owner:
     @classmethod
     def this_process(cls) -> Owner:
         """The calling process."""
-        return cls(socket.gethostname(), os.getpid(), _process_start(os.getpid()) or "")
+        return cls(socket.gethostname(), os.getpid(), process_identity(os.getpid()) or "")
 
     def alive(self) -> bool | None:
         """Whether it still runs; None when it runs on another machine, from which nobody can tell."""
         if self.host != socket.gethostname():
             return None
-        started = _process_start(self.pid)
+        started = process_identity(self.pid)
         return started is not None and started == self.started
 
 
@@ -312,24 +312,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return value
-
-
-def _process_start(pid: int) -> str | None:
-    """What identifies a process beyond its id, None when there is no such process."""
-    stat = Path(f"/proc/{pid}/stat")
-    if Path("/proc/self/stat").exists():
-        try:
-            # The name, in brackets, may hold anything; state and, 19 fields on, the start follow the last bracket.
-            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-            boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        except OSError:
-            return None
-        return None if fields[0] in {"Z", "X"} else f"{boot}:{fields[19]}"
-    answer = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "LC_ALL": "C"},
-    )
-    return answer.stdout.strip() or None

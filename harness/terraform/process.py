@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, Self
 
+from harness.processes import process_identity
 from harness.waiters import EXECUTION, Clock, Deadline, SystemClock, wait_until
 
 _log = logging.getLogger(__name__)
@@ -108,6 +109,8 @@ def run(
             start_new_session=True,
             pass_fds=held,
         )
+        if held:
+            os.write(held[0], f"{process.pid} {process_identity(process.pid) or ''}".encode())
     reason: Literal["timeout", "cancelled", "ctrl-c"] | None = None
     killed = False
     with _Tail(stdout, on_line) as tail:
@@ -134,7 +137,8 @@ def run(
 def wait_until_idle(hold: Path, *, deadline: Deadline, interval: float = 0.2) -> None:
     """Wait until no command that was started with this ``hold`` runs any more, whoever started it.
 
-    A command whose starter was killed is still ending what it does, and is in the state only when it has ended.
+    A command whose starter was killed is still ending what it does, and is in the state only when it has ended. What
+    it started and left running, such as a provisioner's shell, is ended then.
 
     Raises:
         WaitTimeout: One still runs at the deadline.
@@ -148,6 +152,7 @@ def wait_until_idle(hold: Path, *, deadline: Deadline, interval: float = 0.2) ->
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            _end_orphans(os.pread(descriptor, 200, 0).decode())
             return False
         finally:
             os.close(descriptor)
@@ -158,13 +163,20 @@ def wait_until_idle(hold: Path, *, deadline: Deadline, interval: float = 0.2) ->
     )
 
 
+def _end_orphans(holder: str) -> None:
+    """End the group of a command that has ended itself. A group's id isn't given away while it has members."""
+    pid, _, identity = holder.partition(" ")
+    if pid.isdigit() and identity and process_identity(int(pid)) is None:
+        _end_group(int(pid))
+
+
 @contextlib.contextmanager
 def _held(path: Path | None) -> Iterator[tuple[int, ...]]:
     """A locked descriptor for the child to inherit: the lock ends with the last process that has it open."""
     if path is None:
         yield ()
         return
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield (descriptor,)

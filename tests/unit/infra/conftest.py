@@ -46,7 +46,7 @@ case "$1" in
 version) echo '{"terraform_version": "1.11.4", "platform": "linux_amd64"}'; exit 0;;
 init) mkdir -p .terraform; exit 0;;
 esac
-echo "$1" >> "$CALLS"
+echo "$1" >> "${CALLS:-/dev/null}"
 """
 
 

@@ -236,3 +236,19 @@ def test_idle_means_that_nobody_holds_the_lock(tmp_path: Path) -> None:
         with pytest.raises(WaitTimeout):
             wait_until_idle(hold, deadline=Deadline.after(0.0, SystemClock()))
     wait_until_idle(hold, deadline=Deadline.after(0.0))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
+def test_what_a_command_left_running_when_its_owner_was_killed_is_ended(
+    tmp_path: Path, shell_program: ProgramMaker
+) -> None:
+    shell_program("trap 'exit 0' TERM\nsleep 600 & echo $!\nwhile :; do sleep 0.05; done")
+    process = owner(tmp_path)
+    assert process.stdout is not None
+    orphan = int(process.stdout.readline())
+
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=GENEROUS)
+    wait_until_idle(tmp_path / "hold", deadline=Deadline.after(GENEROUS))
+
+    eventually(lambda: not alive(orphan))
