@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 import threading
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from filelock import FileLock
 from harness.durable import DurableFunction, Waiting
 from harness.errors import ConfigurationError, TerraformError
 from harness.events import EventBus
-from harness.ledger import Entry, Ledger, Owner, default_cache
+from harness.ledger import Entry, Ledger, Owner, default_cache, default_home
 from harness.leftovers import Clients, Leftover, delete_log_group
 from harness.targets import Target, target_from_environment
 from harness.teardown import DestroyReport, Teardown
@@ -118,15 +117,16 @@ class Infra:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.target = target
-        self.ledger = Ledger(home)
+        environ = dict(os.environ if environ is None else environ)
+        self.ledger = Ledger(home or default_home(environ))
         self.bus = bus or EventBus()
         self._workshop = Workshop(
             target,
             self.ledger,
-            cache or default_cache(),
+            cache or default_cache(environ),
             self.bus,
             clock or SystemClock(),
-            dict(os.environ if environ is None else environ),
+            environ,
             cancelled,
         )
         self._clients = Clients(target)
@@ -168,6 +168,7 @@ class Infra:
         root = modules[directory]
         _check_variables(root, variables or {})
         shop = self._workshop
+        self.ledger.prune_logs(shop.clock.now())
         executable = find_terraform(shop.environ)
         plan = shop.plan(modules.values(), executable)
         entry = shop.new_entry(directory, modules, executable, keep=keep)
@@ -241,10 +242,7 @@ class Infra:
 
     def _locked(self, name: str) -> FileLock:
         """One deploy or destroy of a workspace at a time, across processes."""
-        folder = self.ledger.home / "locks"
-        folder.mkdir(exist_ok=True)
-        # Names come from the command line, too.
-        return FileLock(folder / f"{re.sub(r'[^A-Za-z0-9-]', '_', name)[:100]}.lock")
+        return FileLock(self.ledger.lock_path(name))
 
 
 def _check_variables(root: Module, variables: Mapping[str, Any]) -> None:

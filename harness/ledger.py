@@ -13,11 +13,13 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
+import shutil
 import socket
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -30,6 +32,7 @@ SCHEMA = 1
 HOME_SETTING = "HARNESS_HOME"
 CACHE_SETTING = "HARNESS_CACHE"
 _APP = "durable-harness"
+_LOGS_KEPT = timedelta(days=14)
 
 Status = Literal["creating", "ready", "failed", "destroying"]
 
@@ -191,7 +194,7 @@ class Ledger:
     def __init__(self, home: Path | None = None) -> None:
         self.home = (home or default_home()).absolute()
         self._entries = self.home / "ledger"
-        for folder in (self._entries, self.workspaces, self.logs):
+        for folder in (self._entries, self.workspaces, self.logs, self.home / "locks"):
             with self._writing(folder):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._writing(self._entries), tempfile.TemporaryFile(dir=self._entries):
@@ -206,6 +209,19 @@ class Ledger:
     def logs(self) -> Path:
         """The folder of the logs, which outlive their workspaces."""
         return self.home / "logs"
+
+    def lock_path(self, name: str) -> Path:
+        """The file by which one process at a time works on a workspace."""
+        # Names come from the command line, too.
+        return self.home / "locks" / f"{re.sub(r'[^A-Za-z0-9-]', '_', name)[:100]}.lock"
+
+    def prune_logs(self, now: datetime) -> None:
+        """Remove logs of failed workspaces that nobody has looked at for two weeks."""
+        for folder in self.logs.iterdir():
+            with contextlib.suppress(OSError):
+                changed = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+                if now - changed > _LOGS_KEPT and not self.path(folder.name).exists():
+                    shutil.rmtree(folder)
 
     def path(self, name: str) -> Path:
         """The file of an entry."""
@@ -233,8 +249,12 @@ class Ledger:
             self._sync()
 
     def remove(self, name: str) -> None:
-        """Forget a workspace, whose destroy is verified."""
+        """Forget a workspace, whose destroy is verified.
+
+        Who waits for its lock finds no entry when it gets it, so the lock's file can go as well.
+        """
         self.path(name).unlink(missing_ok=True)
+        self.lock_path(name).unlink(missing_ok=True)
         self._sync()
 
     def read(self, name: str) -> Entry | None:

@@ -127,9 +127,10 @@ def _providers_resolve(data: Path) -> bool:
 
 def _keep(staged_root: Path, template: Path) -> None:
     partial = Path(tempfile.mkdtemp(prefix=f"{template.name}.", dir=template.parent))
+    # A root without providers and modules has no data.
+    (staged_root / DATA_DIR).mkdir(exist_ok=True)
     shutil.move(staged_root / DATA_DIR, partial / "data")
     lock = staged_root / LOCK_FILE
-    # A root without any provider has no lock file.
     text = _HASHES.sub("", lock.read_text(encoding="utf-8")) if lock.is_file() else ""
     (partial / "lock.hcl").write_text(text, encoding="utf-8")
     (partial / _COMPLETE).touch()

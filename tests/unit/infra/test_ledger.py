@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from harness.errors import ConfigurationError
 from harness.ledger import SCHEMA, Ledger, Owner, default_cache, default_home
-from tests.unit.infra.conftest import EntryMaker
+from tests.unit.infra.conftest import NOW, EntryMaker
 
 
 def test_an_entry_comes_back_as_it_was_written(home: Path, make_entry: EntryMaker) -> None:
@@ -114,3 +116,15 @@ def test_another_process_with_the_same_id_is_not_the_owner() -> None:
 
 def test_nobody_knows_about_another_host() -> None:
     assert dataclasses.replace(Owner.this_process(), host="elsewhere").alive() is None
+
+
+def test_old_logs_go_unless_their_workspace_is_still_there(home: Path, make_entry: EntryMaker) -> None:
+    ledger = Ledger(home)
+    ledger.write(make_entry())
+    for name in (make_entry().name, "failed-long-ago-1", "failed-lately-2"):
+        (ledger.logs / name).mkdir()
+        days = 1 if "lately" in name else 15
+        then = (NOW - timedelta(days=days)).timestamp()
+        os.utime(ledger.logs / name, (then, then))
+    ledger.prune_logs(NOW)
+    assert {path.name for path in ledger.logs.iterdir()} == {make_entry().name, "failed-lately-2"}
