@@ -167,8 +167,9 @@ class Environment:
         """
         self._assign(invocation)
         process = self._running()
-        # If the process has died, the end of its connection lies ready to be seen: let the loop see it.
-        await asyncio.sleep(0)
+        if self._api.peer_is_gone():
+            self.usable = False
+            raise NotDeliveredError
         polled = asyncio.ensure_future(self._api.wait_for_next())
         waited_for: set[asyncio.Future[Any]] = {polled, process.exited}
         await asyncio.wait(waited_for, timeout=INIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -84,6 +85,13 @@ class RuntimeApi:
         connection.reply(200, payload, [("Lambda-Runtime-Aws-Request-Id", request_id), *headers])
         return self._posted
 
+    def peer_is_gone(self) -> bool:
+        """Whether the process that waits for its next invocation has died.
+
+        The loop may not have come to the end of its connection yet; the socket knows.
+        """
+        return self._waiting is not None and self._waiting.peer_has_closed()
+
     def connected(self, connection: _Connection) -> None:
         """A connection was made."""
         self._connections.add(connection)
@@ -149,6 +157,19 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._api.disconnected(self)
+
+    def peer_has_closed(self) -> bool:
+        transport_socket = self._transport and self._transport.get_extra_info("socket")
+        if not transport_socket or transport_socket.fileno() < 0:
+            return True
+        # asyncio's own view of the socket can't be read from; its duplicate can.
+        with transport_socket.dup() as peeked:
+            try:
+                return bool(peeked.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"")
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
 
     def abort(self) -> None:
         if self._transport is not None:

@@ -86,11 +86,14 @@ def eventually(predicate: Callable[[], bool]) -> bool:
 
 def is_running(pid: int) -> bool:
     """Whether a process exists and is no zombie."""
+    process = Path(f"/proc/{pid}")
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+        stat = (process / "stat").read_text(encoding="ascii")
+        threads = len(list((process / "task").iterdir()))
     except OSError:
         return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
+    # A killed process is a zombie as soon as its first thread has ended; its sockets close with the last one.
+    return threads > 1 or stat.rpartition(")")[2].split()[0] != "Z"
 
 
 class Background:
