@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/boto3/latest/guide/retries.html
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -15,7 +16,9 @@ from botocore.config import Config
 USER_AGENT_EXTRA = "durable-functions-harness"
 
 
-def client_config(*, read_timeout: float = 60.0, connect_timeout: float = 10.0, pool: int = 32) -> Config:
+def client_config(
+    *, read_timeout: float = 60.0, connect_timeout: float = 10.0, pool: int = 32, endpoint_url: str | None = None
+) -> Config:
     """The botocore configuration of every client that the harness makes.
 
     Args:
@@ -23,6 +26,7 @@ def client_config(*, read_timeout: float = 60.0, connect_timeout: float = 10.0, 
             function's own timeout.
         connect_timeout: Seconds to connect.
         pool: Connections kept per client, which is shared by threads.
+        endpoint_url: The client's endpoint, None for AWS's own.
     """
     return Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
@@ -30,6 +34,8 @@ def client_config(*, read_timeout: float = 60.0, connect_timeout: float = 10.0, 
         connect_timeout=connect_timeout,
         max_pool_connections=pool,
         user_agent_extra=USER_AGENT_EXTRA,
+        # A proxy can't reach this machine's loopback interface, and botocore would send it there all the same.
+        proxies={} if endpoint_url and _is_loopback(endpoint_url) else None,
     )
 
 
@@ -46,4 +52,11 @@ def make_client(
     """
     # boto3-stubs types each service by its literal name; a name known only at run time can't choose one.
     factory: Any = session.client
-    return factory(service, endpoint_url=endpoint_url, config=client_config(read_timeout=read_timeout))
+    return factory(
+        service, endpoint_url=endpoint_url, config=client_config(read_timeout=read_timeout, endpoint_url=endpoint_url)
+    )
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
