@@ -8,6 +8,7 @@ https://developer.hashicorp.com/terraform/language/files
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from harness.errors import ConfigurationError
 _OPTIONS = hcl2.SerializationOptions(
     with_comments=False, wrap_objects=True, wrap_tuples=True, preserve_heredocs=False, explicit_blocks=False
 )
+# python-hcl2 8 keeps what it is inside of in one object for all threads: two that read at once, as deploys do, get
+# strings for objects, and so does every later read of the process.
+_READING = threading.Lock()
 _DURABLE_BLOCK = "durable_config"
 DEFAULT_NAMESPACE = "hashicorp"
 
@@ -238,7 +242,7 @@ def _token_text(node: Any) -> str:
 def _parse(file: Path) -> Mapping[str, Any]:
     try:
         text = file.read_text(encoding="utf-8-sig")
-        parsed = json.loads(text) if file.name.endswith(".json") else hcl2.loads(text, serialization_options=_OPTIONS)
+        parsed = json.loads(text) if file.name.endswith(".json") else _loads(text, _OPTIONS)
     except UnexpectedInput as error:
         # An error at the end of the input has line -1: the last line is where the user has to look.
         line = error.line if error.line > 0 else text.count("\n") + 1
@@ -256,6 +260,11 @@ def _parse(file: Path) -> Mapping[str, Any]:
     if not isinstance(parsed, dict):
         raise ConfigurationError("The file holds no object", where=str(file), hint="See Terraform's JSON syntax.")
     return parsed
+
+
+def _loads(text: str, options: hcl2.SerializationOptions) -> Any:
+    with _READING:
+        return hcl2.loads(text, serialization_options=options)
 
 
 def _first_line(error: Exception) -> str:
@@ -287,9 +296,7 @@ def _requirement(name: str, value: Any) -> ProviderRequirement:
     elif isinstance(value, str):
         text = expression(value).strip()
         if text.startswith("{"):
-            fields = hcl2.loads(f"value = {text}", serialization_options=hcl2.SerializationOptions(wrap_tuples=True))[
-                "value"
-            ]
+            fields = _loads(f"value = {text}", hcl2.SerializationOptions(wrap_tuples=True))["value"]
         else:
             # The form that Terraform 0.12 introduced: `aws = ">= 6.25"`.
             fields = {"version": value}

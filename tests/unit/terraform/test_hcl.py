@@ -1,3 +1,6 @@
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,15 @@ output "plain" { value = "p" }
 def module_of(tmp_path: Path, text: str, name: str = "main.tf") -> Path:
     (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
+
+
+@pytest.fixture
+def often_switched() -> Iterator[None]:
+    """Threads take turns so often that what they share without a lock breaks in every run."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
 
 
 def test_reads_what_a_root_module_declares(tmp_path: Path) -> None:
@@ -151,3 +163,14 @@ def test_cutting_a_dynamic_block_keeps_the_line_numbers() -> None:
     assert "durable_config" not in cut
     assert cut.splitlines()[4] == "  b = 1"
     assert 'dynamic "other" {}' in cut
+
+
+def test_threads_read_modules_at_once(tmp_path: Path, often_switched: None) -> None:
+    nested = 'locals { names = [for name in ["a", "b"] : upper("${name}-${lower(format("%s", name))}")] }'
+    directory = module_of(tmp_path, ROOT + nested)
+    alone = read_module(directory)
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: read_module(directory), range(32)))
+
+    assert found == [alone] * 32
