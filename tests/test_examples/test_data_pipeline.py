@@ -145,6 +145,14 @@ def test_items_that_stay_unprocessed_fail_the_pipeline_after_four_retries(
     assert values(stored(table_items, run)) == expected_values(1, 2, 3, 4, 5)
 
 
+# A partition key has at most 2048 bytes: the table refuses these records.
+@execution(pipeline_id="p" * 2049)
+def test_an_error_of_the_table_fails_the_pipeline_after_four_retries(run: ExecutionResult, table_items: Items) -> None:
+    assert_that(run).failed(regex(r"\b(ClientError|ValidationException)$"), regex("2048 bytes"))
+    assert_that(run).step("StoreResults").failed(attempts=5, delays=[1, 2, 4, 8])
+    assert stored(table_items, run) == {}
+
+
 @execution(pipeline_id="nightly")
 def test_a_pipeline_may_bring_its_own_id(run: ExecutionResult, table_items: Items) -> None:
     assert_that(run).succeeded().step("InitPipeline").succeeded("nightly")
