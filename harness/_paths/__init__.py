@@ -1,0 +1,1 @@
+"""What `harness.paths` is made of; import from there."""

@@ -1,0 +1,1 @@
+"""What `harness.replay` is made of; import from there."""
