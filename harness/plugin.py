@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from harness.durable import DurableFunction
     from harness.infra import Deployment
+    from harness.plugin_paths import PathChecks, Verdict
     from harness.plugin_report import Reporter
     from harness.session import HarnessSession, SessionReport, Settings
     from harness.targets import Target
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 _SESSION: pytest.StashKey[HarnessSession] = pytest.StashKey()
 _REPORTER: pytest.StashKey[Reporter] = pytest.StashKey()
 _REPORT: pytest.StashKey[SessionReport] = pytest.StashKey()
+_PATHS: pytest.StashKey[PathChecks] = pytest.StashKey()
+_VERDICTS: pytest.StashKey[list[Verdict]] = pytest.StashKey()
+_DESELECTED: pytest.StashKey[list[pytest.Item]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,6 +65,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--harness-parallel", type=int, default=None, metavar="N", help="Terraform runs at once (by cores and memory)"
     )
+    group.addoption(
+        "--harness-paths",
+        choices=("check", "report", "off"),
+        default=None,
+        help="what to do about paths of a function that no test reaches, and about handlers that aren't deterministic: "
+        "fail the run (check, the default), only print them (report), or don't look (off); see docs/paths.md",
+    )
+    parser.addini("harness_paths", "the default of --harness-paths", default="check")
     parser.addini("harness_terraform_root", "folder with one Terraform root per test module", default="terraform")
     parser.addini("harness_allowed_accounts", "account ids that target aws may touch", type="args", default=[])
 
@@ -116,11 +128,41 @@ def _session_of(config: pytest.Config) -> HarnessSession:
         from harness.session import HarnessSession
 
         reporter = Reporter(config)
-        session = HarnessSession(settings_from(config), before_first_deploy=reporter.announce)
+        checks = _path_checks(config)
+        session = HarnessSession(
+            settings_from(config),
+            before_first_deploy=reporter.announce,
+            before_destroy=None if checks is None else checks.collect,
+        )
         session.bus.subscribe(reporter.on_event)
         config.stash[_REPORTER] = reporter
         config.stash[_SESSION] = session
     return session
+
+
+def _path_checks(config: pytest.Config) -> PathChecks | None:
+    mode = config.option.harness_paths or config.getini("harness_paths")
+    if mode not in ("check", "report", "off"):
+        raise pytest.UsageError(f"harness_paths must be check, report or off, not {mode!r}")
+    # Under pytest-xdist a worker sees only the tests that it got: what it doesn't reach, another one may.
+    if mode == "off" or hasattr(config, "workerinput"):
+        return None
+    checks = config.stash.get(_PATHS, None)
+    if checks is None:
+        from harness.plugin_paths import PathChecks
+
+        checks = config.stash[_PATHS] = PathChecks(mode)
+    return checks
+
+
+def _deploying(item: pytest.Item, config: pytest.Config) -> Path | None:
+    """The Terraform root that a test deploys, None when it deploys nothing or what it names isn't there."""
+    if not isinstance(item, pytest.Function) or "deployment" not in item.fixturenames:
+        return None
+    try:
+        return example_dir_of(item, config)
+    except ConfigurationError:
+        return None  # the test's own fixture reports it, where it belongs
 
 
 def example_dir_of(node: pytest.Item | pytest.Module, config: pytest.Config) -> Path:
@@ -156,14 +198,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     tests: dict[Path, int] = {}
     for item in session.items:
-        if isinstance(item, pytest.Function) and "deployment" in item.fixturenames:
-            try:
-                directory = example_dir_of(item, config)
-            except ConfigurationError:
-                continue  # the test's own fixture reports it, where it belongs
+        directory = _deploying(item, config)
+        if directory is not None:
             tests[directory] = tests.get(directory, 0) + 1
     if not tests:
         return
+    _expect_paths(session)
     # Tests run in collected order, so what they need first is deployed first only where the counts are equal.
     order = sorted(tests, key=lambda directory: -tests[directory])
     try:
@@ -172,16 +212,62 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError(str(error)) from error
 
 
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Keep what isn't going to run: of its example, nobody can say which paths no test reaches."""
+    for item in items:
+        item.config.stash.setdefault(_DESELECTED, []).append(item)
+
+
+def _expect_paths(session: pytest.Session) -> None:
+    """Tell the path checks what is going to run and what isn't."""
+    config = session.config
+    checks = _path_checks(config)
+    if checks is None:
+        return
+    # A node id names a part of a module; what it leaves out is never collected.
+    narrowed = {
+        (config.invocation_params.dir / argument.partition("::")[0]).resolve()
+        for argument in config.args
+        if "::" in argument
+    }
+    for item in session.items:
+        directory = _deploying(item, config)
+        if directory is not None:
+            checks.selected(directory, item.nodeid)
+            if item.path.resolve() in narrowed:
+                checks.narrowed(directory, item.path.name)
+    for item in config.stash.get(_DESELECTED, []):
+        directory = _deploying(item, config)
+        if directory is not None:
+            checks.deselected(directory)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Keep how the tests of each example went."""
+    report: pytest.TestReport = yield  # type: ignore[assignment] # the other hooks' result
+    checks = item.config.stash.get(_PATHS, None)
+    directory = None if checks is None else _deploying(item, item.config)
+    if checks is not None and directory is not None:
+        # An expected failure has run, and reached what it reaches.
+        outcome = "passed" if hasattr(report, "wasxfail") else report.outcome
+        checks.outcome(directory, item.nodeid, outcome, is_call=report.when == "call")
+    return report  # type: ignore[return-value] # a wrapper returns it, whatever the annotation of generators says
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Destroy what stands and turn a leak into a failing exit status."""
+    """Destroy what stands, and turn a leak or a dead path into a failing exit status."""
     config = session.config
     harness_session = config.stash.get(_SESSION, None)
     if harness_session is None:
         return
     report = harness_session.close(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
     config.stash[_REPORT] = report
-    if not report.clean and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+    checks = config.stash.get(_PATHS, None)
+    verdicts = config.stash[_VERDICTS] = [] if checks is None else checks.finish()
+    failing = not report.clean or any(verdict.failing for verdict in verdicts)
+    if failing and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -191,6 +277,11 @@ def pytest_terminal_summary(config: pytest.Config) -> None:
     report = config.stash.get(_REPORT, None)
     if reporter is not None and report is not None:
         reporter.summary(report)
+    verdicts = config.stash.get(_VERDICTS, None)
+    if verdicts:
+        from harness.plugin_paths import write
+
+        write(config.pluginmanager.get_plugin("terminalreporter"), verdicts)
 
 
 @pytest.fixture(scope="session")

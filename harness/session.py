@@ -7,6 +7,7 @@ deploys, tests and destroys of different examples overlap.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -21,6 +22,8 @@ from harness.infra import Deployment, DestroyReport, Infra
 from harness.localcloud.handle import LocalCloud
 from harness.targets import Target, aws_target, endpoint_target, local_target
 from harness.waiters import Clock, SystemClock, iam_propagation_wait
+
+_log = logging.getLogger(__name__)
 
 GIB_PER_DEPLOYMENT = 1.0
 """Memory that Terraform and one provider process take while they run."""
@@ -101,6 +104,9 @@ class HarnessSession:
         clock: The clock that buffers wait on.
         before_first_deploy: Called once with the target and the example directories about to be deployed, before
             anything is created; what it raises stops the session from creating anything.
+        before_destroy: Called with each deployment that nobody needs any more, just before it is destroyed (or left
+            standing), in the background, unless the session was interrupted. What it raises is logged and changes
+            nothing.
     """
 
     def __init__(
@@ -110,11 +116,13 @@ class HarnessSession:
         bus: EventBus | None = None,
         clock: Clock | None = None,
         before_first_deploy: Callable[[Target, tuple[Path, ...]], None] | None = None,
+        before_destroy: Callable[[Deployment], None] | None = None,
     ) -> None:
         self.settings = settings
         self.bus = bus or EventBus()
         self._clock = clock or SystemClock()
         self._announce = before_first_deploy
+        self._before_destroy = before_destroy
         self._announced: set[Path] = set()
         self._lock = threading.RLock()
         self._slots: dict[Path, _Slot] = {}
@@ -209,7 +217,19 @@ class HarnessSession:
     def _submit_destroy(self, slot: _Slot) -> Future[DestroyReport] | None:
         if slot.deploy.cancel() or slot.deploy.exception() is not None:
             return None  # never begun, or failed and destroyed by the deploy itself
-        return self._pool.submit(self.infra.destroy, slot.deploy.result().workspace.name)
+        return self._pool.submit(self._destroy, slot.deploy.result())
+
+    def _destroy(self, deployment: Deployment) -> DestroyReport:
+        self._take_leave(deployment)
+        return self.infra.destroy(deployment.workspace.name)
+
+    def _take_leave(self, deployment: Deployment) -> None:
+        if self._before_destroy is None or self._cancelled.is_set():
+            return
+        try:
+            self._before_destroy(deployment)
+        except Exception:  # noqa: BLE001 - nothing may keep a deployment from being destroyed
+            _log.exception("What was to be done before the destroy of %s failed", deployment.workspace.name)
 
     def close(self, *, interrupted: bool = False) -> SessionReport:
         """Destroy what stands, wait for it, and stop the local cloud.
@@ -238,6 +258,7 @@ class HarnessSession:
         for slot in slots:
             if self.settings.keep:
                 if not slot.deploy.cancel() and slot.deploy.exception() is None:
+                    self._take_leave(slot.deploy.result())
                     kept.append(slot.deploy.result())
             elif slot.destroy is not None:
                 error = slot.destroy.exception()
