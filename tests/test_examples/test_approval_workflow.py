@@ -129,10 +129,12 @@ def test_a_callback_that_nobody_answers_in_time_is_escalated(run: ExecutionResul
     ended_only_by(run, "EscalateRequest")
 
 
-@pytest.mark.execution(callback(timeout=LONG, heartbeat_timeout=SHORT))
-def test_an_approver_who_falls_silent_is_not_waited_for_until_the_timeout(run: ExecutionResult) -> None:
+@pytest.mark.execution({"mode": "callback", "request_id": "r-1", "heartbeat_timeout": SHORT})
+def test_an_approver_who_falls_silent_is_not_waited_for_until_the_timeout_of_a_day(run: ExecutionResult) -> None:
     assert_that(run).succeeded({"status": "escalated", "request_id": "r-1", "reason": ANY})
     assert_that(run).callback("AwaitDecision").timed_out()
+    (opened,) = run.history.by_type("CallbackStarted")
+    assert (opened.details["Timeout"], opened.details["HeartbeatTimeout"]) == (86400, SHORT)
     ended_only_by(run, "EscalateRequest")
 
 
