@@ -11,6 +11,9 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from harness.errors import HarnessError
+
+from .faults import PRESETS, load_plan
 from .settings import DEFAULT_REGION, DEFAULT_TIME_SCALE, CloudSettings, clean_environment
 
 #: The exit status when packages of the `local` extra are missing; `handle` knows it.
@@ -45,8 +48,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return MISSING_PACKAGES
     try:
-        settings = CloudSettings(port=arguments.port, region=arguments.region, time_scale=arguments.time_scale)
+        settings = CloudSettings(
+            port=arguments.port,
+            region=arguments.region,
+            time_scale=arguments.time_scale,
+            faults=load_plan(arguments.faults),
+            seed=arguments.seed,
+        )
         cloud = Cloud(settings)
+    except HarnessError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
     except (ValueError, OSError) as error:
         print(f"The local cloud can't start (port {arguments.port}): {error}", file=sys.stderr)  # noqa: T201
         return 2
@@ -55,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.ready_fd is not None:
             _report_ready(arguments.ready_fd, {**cloud.admin.health(), "token": settings.token})
         else:
-            _print_welcome(cloud.endpoint_url, settings)
+            _print_welcome(cloud.endpoint_url, settings, cloud.faults.seed)
         stop.wait()
     finally:
         last_resort = threading.Timer(_STOP_SECONDS, _end_group)
@@ -79,6 +91,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         default=DEFAULT_TIME_SCALE,
         help=f"how many times faster durable waits and retries pass, 1-100000 ({DEFAULT_TIME_SCALE:g})",
     )
+    parser.add_argument(
+        "--faults",
+        default="calm",
+        metavar="PLAN",
+        help=f"what goes wrong: {', '.join(PRESETS)}, or a TOML file (calm); see docs/local-cloud.md",
+    )
+    parser.add_argument("--seed", type=int, help="what the chance of faults starts from; drawn by default")
     parser.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], default="INFO")
     parser.add_argument("--lifeline-fd", type=int, help="stop when this file descriptor reaches its end")
     parser.add_argument("--ready-fd", type=int, help="write one JSON line here when ready, instead of the welcome")
@@ -109,10 +128,11 @@ def _report_ready(ready: int, health: dict[str, object]) -> None:
         pipe.write(json.dumps(health) + "\n")
 
 
-def _print_welcome(endpoint_url: str, settings: CloudSettings) -> None:
+def _print_welcome(endpoint_url: str, settings: CloudSettings, seed: int) -> None:
     where = f"region {settings.region}, account {settings.account_id}, time scale {settings.time_scale:g}"
     lines = [
         f"The local cloud answers at {endpoint_url} ({where}). Ctrl-C stops it and removes everything in it.",
+        *([] if settings.faults.name == "calm" else [f"Faults: {settings.faults.name}, seed {seed}."]),
         "",
         f"export AWS_ENDPOINT_URL={endpoint_url}",
         "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test",

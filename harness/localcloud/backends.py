@@ -168,18 +168,33 @@ class Moto:
 
         False for a role that doesn't exist. Permission boundaries and conditions are not looked at.
         """
-        iam = iam_backends[self.account_id][_PARTITION]
-        role = next((role for role in list(iam.roles.values()) if role.arn == role_arn), None)
-        if role is None:
-            return False
-        documents = [str(text) for text in list(role.policies.values())]
-        for policy in list(role.managed_policies.values()):
-            documents += [str(version.document) for version in policy.versions if version.is_default]
+        documents = list(self.role_policies(role_arn).values())
         # The documents are the key: any change of the role's policies is a new question.
         key = (action, *resources, *documents)
         if key not in self._permissions:
             self._permissions[key] = any(_permitted(documents, action, resource) for resource in resources)
         return self._permissions[key]
+
+    def role_policies(self, role_arn: str) -> dict[tuple[str, str], str]:
+        """A role's policy documents by ``("inline", name)`` or ``("managed", ARN)``; empty for no such role."""
+        role = next((role for role in self._roles() if role.arn == role_arn), None)
+        if role is None:
+            return {}
+        inline = {("inline", str(name)): str(text) for name, text in list(role.policies.items())}
+        managed = {
+            ("managed", str(policy.arn)): str(version.document)
+            for policy in list(role.managed_policies.values())
+            for version in policy.versions
+            if version.is_default
+        }
+        return inline | managed
+
+    def role_arn(self, name: str) -> str | None:
+        """The ARN of the role of a name, None when there is none."""
+        return next((str(role.arn) for role in self._roles() if role.name == name), None)
+
+    def _roles(self) -> list[Any]:
+        return list(iam_backends[self.account_id][_PARTITION].roles.values())
 
     # CloudWatch Logs
 

@@ -10,13 +10,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import harness
+from harness.waiters import SYSTEM_CLOCK, Clock
 
 from .admin import Admin
 from .api import ApiError, DurableService, FunctionResolver, FunctionRunner, LogSink, Request, ResolvedFunction
 from .backends import Moto
 from .codestore import CodeStore
 from .control import LambdaControl
-from .dispatcher import Dispatcher, Middleware, OperationCounter
+from .dispatcher import Call, Dispatcher, Middleware, OperationCounter
+from .faults.control import FaultControl
+from .faults.executions import ExecutionVisibility
+from .faults.iam import IamPropagation, invoked_reference
+from .faults.logs import LogArrival
+from .faults.rules import RuleFaults
+from .faults.state import Faults
 from .functions import FunctionRegistry
 from .insights import InsightsService
 from .invocation import RETRY_DELAYS, Invoker
@@ -60,9 +67,11 @@ class Cloud:
         settings: How it runs.
         runner: Makes the part that runs function code.
         durable: Makes the part that has durable executions.
-        middlewares: Asked before every AWS call.
+        middlewares: Asked before every AWS call, and before the faults.
+        clock: Where faults get their time from.
 
     Attributes:
+        faults: What goes wrong; may be changed while it runs.
         endpoint_url: Where it answers.
         dispatcher: Its application, whose middlewares may change while it runs.
         admin: Its admin endpoint, which further parts may add to.
@@ -75,11 +84,13 @@ class Cloud:
         runner: MakeRunner = make_runner,
         durable: MakeDurable = make_durable,
         middlewares: Sequence[Middleware] = (),
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.settings = settings
         self._time_scale = settings.time_scale
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
+        self.faults = Faults(settings.faults, settings.seed, time_scale=lambda: self._time_scale, clock=clock)
         with contextlib.ExitStack() as undo:
             self._server = CloudServer(settings.port)
             undo.callback(self._server.server_close)
@@ -89,7 +100,9 @@ class Cloud:
             self._moto = Moto(settings.account_id, settings.region)
             store = CodeStore(self._folder.path / "code")
             self.registry = FunctionRegistry(self._moto, store)
-            self._runner = runner(MotoLogSink(self._moto), self.endpoint_url, self._folder)
+            propagation = IamPropagation(self.faults, self._moto, self._invoked_role)
+            self._arrival = LogArrival(self.faults, MotoLogSink(self._moto), self._moto, propagation.denies)
+            self._runner = runner(self._arrival, self.endpoint_url, self._folder)
             undo.callback(self._stop_functions)
             self._durable = durable(self.registry, self._runner, settings)
             self._invoker = Invoker(
@@ -114,6 +127,7 @@ class Cloud:
                 time_scale=lambda: self._time_scale,
                 set_time_scale=self._set_time_scale,
             )
+            FaultControl(self.faults).register(self.admin)
             self.dispatcher = Dispatcher(
                 moto=self._moto,
                 control=LambdaControl(self._moto, self.registry, store, self._runner, self._durable),
@@ -122,7 +136,13 @@ class Cloud:
                 insights=InsightsService(LogReader(self._moto)),
                 admin=self.admin,
                 counter=counter,
-                middlewares=middlewares,
+                middlewares=[
+                    *middlewares,
+                    RuleFaults(self.faults),
+                    propagation,
+                    self._arrival,
+                    ExecutionVisibility(self.faults),
+                ],
             )
             self._server.application = self.dispatcher
             undo.pop_all()
@@ -175,7 +195,12 @@ class Cloud:
             _log.warning("An event for %s could not be delivered: %s", function_arn, error)
             return False
 
+    def _invoked_role(self, call: Call) -> str:
+        reference, qualifier = invoked_reference(call)
+        return self.registry.resolve(reference, qualifier).role_arn
+
     def _inventory(self) -> dict[str, list[str]]:
+        self._arrival.arrive()
         found = self._moto.inventory()
         running = [arn for name in self._moto.function_names() for arn in self._running(name)]
         return {**found, "running_executions": sorted(running)}

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qs
 from uuid import uuid4
 
@@ -65,6 +65,19 @@ class Middleware(Protocol):
         ...
 
 
+@runtime_checkable
+class Afterwards(Protocol):
+    """A middleware that also sees what a call that it let pass came to, unless that is an error of the cloud's."""
+
+    def after(self, call: Call, response: Response) -> Response:
+        """The answer to give.
+
+        Raises:
+            ConnectionDropped: To close the connection without an answer, although the call was carried out.
+        """
+        ...
+
+
 class OperationCounter:
     """Counts calls and errors per operation."""
 
@@ -96,7 +109,8 @@ class Dispatcher:
         insights: Logs Insights.
         admin: Everything below ``/_harness/``.
         counter: Counts the calls.
-        middlewares: Asked in this order before every AWS call. The list may change while the cloud runs.
+        middlewares: Asked in this order before every AWS call, and those that are `Afterwards` in the opposite order
+            after it. The list may change while the cloud runs.
     """
 
     def __init__(
@@ -157,11 +171,13 @@ class Dispatcher:
 
     def _guarded(self, call: Call, environ: Mapping[str, Any]) -> Response:
         try:
-            for middleware in self.middlewares:
+            middlewares = list(self.middlewares)
+            for middleware in middlewares:
                 answer = middleware.before(call)
                 if answer is not None:
                     return answer
-            return self._route(call, environ)
+            response = self._route(call, environ)
+            return self._after(middlewares, call, response)
         except ApiError as error:
             return error_response(error, call.operation, call.request_id)
         except ConnectionDropped:
@@ -171,6 +187,13 @@ class Dispatcher:
             message = f"The local cloud failed on {call.operation}: {type(error).__name__}: {error}"
             code = "ServiceException" if call.operation.service == "lambda" else "InternalFailure"
             return error_response(ApiError(code, message, 500), call.operation, call.request_id)
+
+    @staticmethod
+    def _after(middlewares: Sequence[Middleware], call: Call, response: Response) -> Response:
+        for middleware in reversed(middlewares):
+            if isinstance(middleware, Afterwards):
+                response = middleware.after(call, response)
+        return response
 
     def _route(self, call: Call, environ: Mapping[str, Any]) -> Response:
         request, operation = call.request, call.operation

@@ -25,6 +25,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from harness.errors import LocalCloudError
 
+from .faults import FaultPlan, PlanLike, Waits, load_plan, parse_plan
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -74,6 +76,8 @@ class LocalCloud:
         region: str = "us-east-1",
         log_file: Path | None = None,
         ready_timeout: float = 60.0,
+        faults: PlanLike = "calm",
+        seed: int | None = None,
     ) -> LocalCloud:
         """Start a local cloud and wait until it answers.
 
@@ -82,16 +86,21 @@ class LocalCloud:
             region: The region of its functions.
             log_file: Where its log is appended; by default a file without a name, see `log_tail`.
             ready_timeout: Seconds to wait for it.
+            faults: What goes wrong: a preset's name (``calm``, ``realistic``, ``storm``), a TOML file or a plan.
+            seed: What the chance of faults starts from; None draws one, see `seed`.
 
         Raises:
             LocalCloudError: It ended, or wasn't ready in time (with the end of its log), or packages are missing.
+            ConfigurationError: The fault plan can't be used.
         """
+        plan = load_plan(faults)
         # Without a name it can't be left behind, however this process ends. It stays open for `log_tail`.
         log: IO[bytes] = tempfile.TemporaryFile() if log_file is None else log_file.open("a+b")  # noqa: SIM115
         child_lifeline, lifeline = os.pipe()
         ready, child_ready = os.pipe()
         command = [sys.executable, "-m", "harness.localcloud", "--port", "0", "--region", region]
         command += ["--time-scale", repr(time_scale)]
+        command += [] if seed is None else ["--seed", str(seed)]
         command += ["--lifeline-fd", str(child_lifeline), "--ready-fd", str(child_ready)]
         try:
             process = subprocess.Popen(
@@ -132,7 +141,14 @@ class LocalCloud:
             log.close()
             raise failure
         facts = json.loads(line)
-        return cls(facts, facts["token"], process, lifeline, log)
+        cloud = cls(facts, facts["token"], process, lifeline, log)
+        try:
+            if plan != FaultPlan(name="calm"):
+                cloud.set_faults(plan)
+        except BaseException:
+            cloud.stop()
+            raise
+        return cloud
 
     @classmethod
     def attach(cls, endpoint_url: str, token: str) -> LocalCloud:
@@ -161,6 +177,45 @@ class LocalCloud:
     @time_scale.setter
     def time_scale(self, value: float) -> None:
         self.admin("PUT", "time-scale", {"time_scale": value})
+
+    @property
+    def faults(self) -> FaultPlan:
+        """What goes wrong in it now."""
+        return parse_plan(self._faults()["plan"])
+
+    @property
+    def seed(self) -> int:
+        """What the chance of faults started from."""
+        return int(self._faults()["seed"])
+
+    @property
+    def waits(self) -> Waits:
+        """What its fault plan makes necessary to wait for, in wall-clock seconds."""
+        status = self._faults()
+        return parse_plan(status["plan"]).waits.divided(float(status["time_scale"]))
+
+    def set_faults(self, faults: PlanLike, seed: int | None = None) -> None:
+        """Change what goes wrong in it, for everybody who uses it.
+
+        Args:
+            faults: A preset's name, a TOML file or a plan.
+            seed: What chance starts from; None starts again from the last seed.
+
+        Raises:
+            ConfigurationError: There is no such preset or file, or it can't be used.
+            LocalCloudError: It doesn't answer, or the plan names an operation that AWS doesn't have.
+        """
+        body: dict[str, Any] = {"plan": load_plan(faults).as_mapping()}
+        self.admin("PUT", "faults", body if seed is None else {**body, "seed": seed})
+
+    def injected_faults(self) -> dict[str, dict[str, int]]:
+        """The faults made since its start, by kind and operation: ``{"throttle": {"lambda.Invoke": 2}}``."""
+        found: dict[str, dict[str, int]] = self._faults()["injected"]
+        return found
+
+    def _faults(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.admin("GET", "faults")
+        return found
 
     def inventory(self) -> dict[str, list[str]]:
         """The names of everything that exists in it, by kind.
@@ -299,6 +354,8 @@ def _admin(endpoint_url: str, token: str, method: str, name: str, body: Any = No
     except HTTPError as error:
         with error:
             detail = error.read().decode("utf-8", "replace")
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            detail = str(json.loads(detail)["message"])
         raise LocalCloudError(
             f"The local cloud refused {method} /_harness/{name} ({error.code}): {detail}", where=endpoint_url
         ) from error

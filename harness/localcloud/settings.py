@@ -1,6 +1,6 @@
 """What one local cloud is started with, and the environment that its process needs.
 
-Imports the standard library only: it runs before moto or boto3 may be imported.
+Imports nothing but values: it runs before moto or boto3 may be imported.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import os
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from secrets import token_urlsafe
+
+from .faults.plan import FaultPlan
 
 #: The account of every local cloud; moto's default.
 ACCOUNT_ID = "123456789012"
@@ -31,6 +33,8 @@ class CloudSettings:
         time_scale: How many times faster than on AWS the waits of durable executions and retries pass.
         account_id: The AWS account that everything belongs to.
         token: What admin calls must carry in ``X-Harness-Token``.
+        faults: What goes wrong.
+        seed: What the chance of faults starts from; None draws one.
     """
 
     port: int = 0
@@ -38,6 +42,8 @@ class CloudSettings:
     time_scale: float = DEFAULT_TIME_SCALE
     account_id: str = ACCOUNT_ID
     token: str = field(default_factory=lambda: token_urlsafe(24), repr=False)
+    faults: FaultPlan = field(default_factory=lambda: FaultPlan(name="calm"))
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         check_time_scale(self.time_scale)

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.localcloud.credentials import new_access_key
 from harness.localcloud.runtime.bootstrap import TELEMETRY_FD
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _variables(function: ResolvedFunction, root: Path, log_stream: str, endpoint
     variables |= {
         "_HANDLER": function.handler,
         "_LAMBDA_TELEMETRY_LOG_FD": str(TELEMETRY_FD),
-        "AWS_ACCESS_KEY_ID": f"ASIA{base64.b32encode(secrets.token_bytes(10)).decode()}",
+        "AWS_ACCESS_KEY_ID": new_access_key(function.role_arn),
         "AWS_SECRET_ACCESS_KEY": base64.b64encode(secrets.token_bytes(30)).decode(),
         "AWS_SESSION_TOKEN": base64.b64encode(secrets.token_bytes(180)).decode(),
         "AWS_DEFAULT_REGION": function.region,
