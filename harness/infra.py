@@ -19,7 +19,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from harness.durable import DurableFunction, Waiting
+from harness.durable import GRACE_SECONDS, DurableFunction, Waiting
 from harness.errors import ConfigurationError, TerraformError
 from harness.events import EventBus
 from harness.ledger import Entry, Ledger, Owner, default_cache, default_home
@@ -80,6 +80,7 @@ class Deployment:
             execution=target.policy(EXECUTION),
             throttle=target.policy(THROTTLE),
             logs=target.policy(LOGS),
+            grace=GRACE_SECONDS + target.visibility,
             log_buffer=target.log_buffer,
         )
         alias = self.outputs.get("alias_name", "live")

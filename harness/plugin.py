@@ -9,9 +9,11 @@ session) is imported where it is needed.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
     from harness.infra import Deployment
     from harness.plugin_paths import PathChecks, Verdict
     from harness.plugin_report import Reporter
-    from harness.session import HarnessSession, SessionReport, Settings
+    from harness.session import HarnessSession, InjectedFaults, SessionReport, Settings
     from harness.targets import Target
+
+# What botocore may try for calls that tests make themselves; at a third of failures, one call of 10,000 fails.
+_ATTEMPTS = 9
 
 _SESSION: pytest.StashKey[HarnessSession] = pytest.StashKey()
 _REPORTER: pytest.StashKey[Reporter] = pytest.StashKey()
@@ -53,6 +58,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         metavar="URL",
         help="local target: a local cloud, or another emulator, that already runs, rather than one of this run's own",
+    )
+    group.addoption(
+        "--harness-faults",
+        default="calm",
+        metavar="PLAN",
+        help="local target: what goes wrong: calm, realistic, storm, or a TOML file (calm); see docs/local-cloud.md",
+    )
+    group.addoption(
+        "--harness-seed",
+        type=int,
+        default=None,
+        metavar="N",
+        help="local target: what the chance of faults starts from; drawn and printed by default",
     )
     group.addoption("--harness-keep", action="store_true", help="leave deployments standing at the end")
     group.addoption(
@@ -109,16 +127,22 @@ def settings_from(config: pytest.Config) -> Settings:
         raise pytest.UsageError(f"--harness-parallel must be 1 or more, not {option.harness_parallel}")
     if option.harness_endpoint_url and option.harness_target == "aws":
         raise pytest.UsageError("--harness-endpoint-url names an emulator; it can't be used with --harness-target=aws")
-    return Settings(
-        target=option.harness_target,
-        region=option.harness_region,
-        profile=option.harness_profile,
-        allowed_accounts=tuple(config.getini("harness_allowed_accounts")),
-        endpoint_url=option.harness_endpoint_url,
-        time_scale=option.harness_time_scale,
-        keep=option.harness_keep,
-        parallel=option.harness_parallel,
-    )
+    try:
+        return Settings(
+            target=option.harness_target,
+            region=option.harness_region,
+            profile=option.harness_profile,
+            allowed_accounts=tuple(config.getini("harness_allowed_accounts")),
+            endpoint_url=option.harness_endpoint_url,
+            time_scale=option.harness_time_scale,
+            keep=option.harness_keep,
+            parallel=option.harness_parallel,
+            faults=option.harness_faults,
+            seed=option.harness_seed,
+            cloud_token=os.environ.get("HARNESS_CLOUD_TOKEN"),
+        )
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def _session_of(config: pytest.Config) -> HarnessSession:
@@ -296,6 +320,17 @@ def harness_target(harness_session: HarnessSession) -> Target:
     return harness_session.target
 
 
+@pytest.fixture
+def fault_plan(harness_session: HarnessSession) -> Callable[..., AbstractContextManager[InjectedFaults]]:
+    """Sets another fault plan of the local cloud for the length of a block.
+
+    Used as ``with fault_plan("storm") as faults:``; it takes a preset's name, a file, a plan or a mapping, and a
+    seed; afterwards the plan before holds again. ``faults.total("throttle")`` counts what happened in the block.
+    Without a local cloud's admin endpoint, such as on AWS, it raises ConfigurationError. See docs/local-cloud.md.
+    """
+    return harness_session.faults
+
+
 @pytest.fixture(scope="module")
 def example_dir(request: pytest.FixtureRequest) -> Path:
     """The Terraform root of this test module."""
@@ -323,8 +358,8 @@ def logs_client(harness_target: Target) -> Any:
 
 @pytest.fixture(scope="module")
 def dynamodb_client(harness_target: Target) -> Any:
-    """A boto3 DynamoDB client on the target."""
-    return harness_target.client("dynamodb")
+    """A boto3 DynamoDB client on the target. No policy of the harness stands around it, so botocore retries."""
+    return harness_target.client("dynamodb", attempts=_ATTEMPTS)
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,8 @@ class Reporter:
         """Say where and what, before anything is created."""
         if target.kind == "local":
             self._write(f"harness: local cloud at {target.endpoint_url} ({target.region}, time x{target.time_scale:g})")
+            if target.conditions:
+                self._write(f"harness: {target.conditions}", bold=True)
             return
         self._write(f"harness: AWS account {target.account_id}, region {target.region}; about to create", bold=True)
         for directory in example_dirs:
@@ -64,6 +66,12 @@ class Reporter:
         if self._executions:
             counts = ", ".join(f"{count} {status}" for status, count in sorted(self._executions.items()))
             terminal.write_line(f"executions: {counts}")
+        if report.conditions:
+            # Here too: with -q the announcement isn't printed, and the seed gives the same faults again.
+            terminal.write_line(report.conditions)
+        if report.faults:
+            counts = ", ".join(f"{count} {kind}" for kind, count in sorted(report.faults.items()))
+            terminal.write_line(f"injected: {counts}")
         for deployment in report.kept:
             name = deployment.workspace.name
             terminal.write_line(f"kept: {name}; remove it with: python -m harness.infra destroy {name}")

@@ -7,18 +7,20 @@ deploys, tests and destroys of different examples overlap.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import ConfigurationError
+from harness.errors import ConfigurationError, LocalCloudError
 from harness.events import EventBus
 from harness.infra import Deployment, DestroyReport, Infra
+from harness.localcloud.faults import FaultPlan, PlanLike, load_plan
 from harness.localcloud.handle import LocalCloud
 from harness.targets import Target, aws_target, endpoint_target, local_target
 from harness.waiters import Clock, SystemClock, iam_propagation_wait
@@ -43,6 +45,12 @@ class Settings:
             ``endpoint_url`` it must be that cloud's own: it sets the pace of polls.
         keep: Leave deployments standing at the end.
         parallel: Deployments and destroys that may run at once; None decides by cores and memory.
+        faults: What goes wrong in the local cloud: ``calm``, ``realistic``, ``storm``, or a TOML file.
+        seed: What the chance of faults starts from; None draws one.
+        cloud_token: The token of the local cloud at ``endpoint_url``, for faults.
+
+    Raises:
+        ConfigurationError: The fault plan can't be used, or is given where there is no local cloud.
     """
 
     target: Literal["local", "aws"] = "local"
@@ -53,6 +61,22 @@ class Settings:
     time_scale: float = 60.0
     keep: bool = False
     parallel: int | None = None
+    faults: str = "calm"
+    seed: int | None = None
+    cloud_token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        load_plan(self.faults)
+        if self.faults == "calm" and self.seed is None:
+            return
+        if self.target == "aws":
+            raise ConfigurationError(
+                "Faults can't be injected into AWS",
+                where="--harness-faults, --harness-seed",
+                hint="They are the local cloud's: leave them out, or use --harness-target=local.",
+            )
+        if self.endpoint_url and not self.cloud_token:
+            raise _no_admin_endpoint(self.endpoint_url)
 
 
 @dataclass(frozen=True)
@@ -63,11 +87,15 @@ class SessionReport:
         destroyed: One report per destroyed workspace.
         kept: Workspaces left standing on request.
         failures: Errors of destroys that did not complete, by example.
+        faults: How many faults of each kind the local cloud made, since its start.
+        conditions: See `harness.targets.Target.conditions`.
     """
 
     destroyed: tuple[DestroyReport, ...]
     kept: tuple[Deployment, ...]
     failures: tuple[tuple[str, BaseException], ...]
+    faults: Mapping[str, int] = field(default_factory=dict)
+    conditions: str | None = None
 
     @property
     def clean(self) -> bool:
@@ -83,6 +111,43 @@ def default_parallelism() -> int:
     except (ValueError, OSError):
         gib = 8.0
     return max(1, min(2 * cores + 1, int(gib / GIB_PER_DEPLOYMENT), 8))
+
+
+@dataclass(frozen=True)
+class InjectedFaults:
+    """The faults that the local cloud has made since a plan was set.
+
+    Args:
+        cloud: The local cloud.
+        before: Its counts when the plan was set.
+    """
+
+    cloud: LocalCloud
+    before: Mapping[str, Mapping[str, int]] = field(repr=False)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """By kind and operation: ``{"throttle": {"lambda.Invoke": 2}}``; without what didn't happen."""
+        now = self.cloud.injected_faults()
+        fresh = {
+            kind: {name: count - self.before.get(kind, {}).get(name, 0) for name, count in counts.items()}
+            for kind, counts in now.items()
+        }
+        found = {kind: {name: count for name, count in counts.items() if count} for kind, counts in fresh.items()}
+        return {kind: counts for kind, counts in found.items() if counts}
+
+    def total(self, kind: str) -> int:
+        """How many of a kind, such as ``throttle``."""
+        return sum(self.counts().get(kind, {}).values())
+
+
+def _no_admin_endpoint(endpoint_url: str | None) -> ConfigurationError:
+    where = endpoint_url or "AWS"
+    return ConfigurationError(
+        "Faults need the admin endpoint of the harness's own local cloud, which isn't at hand",
+        where=where,
+        hint="Let the harness start its own cloud, or start one with `python -m harness.localcloud` and set "
+        "HARNESS_CLOUD_TOKEN to what it prints; other emulators and AWS have no such endpoint.",
+    )
 
 
 @dataclass
@@ -127,6 +192,8 @@ class HarnessSession:
         self._lock = threading.RLock()
         self._slots: dict[Path, _Slot] = {}
         self._cloud: LocalCloud | None = None
+        self._admin: LocalCloud | None = None
+        self._before: tuple[FaultPlan, int] | None = None
         self._infra: Infra | None = None
         self._cancelled = threading.Event()
         self._closed = False
@@ -157,9 +224,54 @@ class HarnessSession:
         if settings.target == "aws":
             return aws_target(settings.region, profile=settings.profile, allowed_accounts=settings.allowed_accounts)
         if settings.endpoint_url:
-            return endpoint_target(settings.endpoint_url, region=settings.region, time_scale=settings.time_scale)
-        self._cloud = LocalCloud.start(time_scale=settings.time_scale, region=settings.region)
-        return local_target(self._cloud)
+            # Its errors about the URL come before an attempt to reach it.
+            target = endpoint_target(settings.endpoint_url, region=settings.region, time_scale=settings.time_scale)
+            if not settings.cloud_token:
+                return target
+            wanted = settings.faults != "calm" or settings.seed is not None
+            try:
+                self._admin = LocalCloud.attach(settings.endpoint_url, settings.cloud_token)
+            except LocalCloudError as error:
+                if wanted:
+                    raise _no_admin_endpoint(settings.endpoint_url) from error
+                return target  # another emulator, and a token that is for something else
+            if wanted:
+                self._before = self._admin.faults, self._admin.seed
+                self._admin.set_faults(settings.faults, settings.seed)
+        else:
+            self._admin = self._cloud = LocalCloud.start(
+                time_scale=settings.time_scale, region=settings.region, faults=settings.faults, seed=settings.seed
+            )
+        plan = self._admin.faults
+        calm = plan == load_plan("calm")
+        return local_target(
+            self._admin, conditions=None if calm else f"faults: {plan.name}, --harness-seed={self._admin.seed}"
+        )
+
+    @contextlib.contextmanager
+    def faults(self, plan: PlanLike, seed: int | None = None) -> Iterator[InjectedFaults]:
+        """Have the local cloud follow another fault plan for a while, and then the one before.
+
+        It holds for everything that happens in the cloud meanwhile, deploys and destroys in the background included.
+        The waits of deployments stay as the session's own plan needs them.
+
+        Args:
+            plan: A preset's name, a TOML file, a plan, or a mapping as a plan's file has it.
+            seed: What chance starts from; None takes the session's seed.
+
+        Raises:
+            ConfigurationError: The plan can't be used, or there is no admin endpoint of a local cloud.
+        """
+        target = self.target
+        if self._admin is None:
+            raise _no_admin_endpoint(target.endpoint_url)
+        before, seed_before = self._admin.faults, self._admin.seed
+        injected = InjectedFaults(self._admin, self._admin.injected_faults())
+        self._admin.set_faults(plan, seed)
+        try:
+            yield injected
+        finally:
+            self._admin.set_faults(before, seed_before)
 
     def prefetch(self, example_dirs: Iterable[Path]) -> None:
         """Begin to deploy these examples in the background, in this order."""
@@ -245,11 +357,23 @@ class HarnessSession:
         try:
             for slot in slots:
                 self.release(slot.example_dir)
-            return self._collect(slots)
+            conditions = None if self._infra is None else self._infra.target.conditions
+            return replace(self._collect(slots), faults=self._injected(), conditions=conditions)
         finally:
             self._pool.shutdown(wait=True)
+            if self._admin is not None and self._before is not None:
+                # It is somebody else's cloud.
+                with contextlib.suppress(LocalCloudError):
+                    self._admin.set_faults(*self._before)
             if self._cloud is not None and not self.settings.keep:
                 self._cloud.stop()
+
+    def _injected(self) -> dict[str, int]:
+        try:
+            found = {} if self._admin is None else self._admin.injected_faults()
+        except LocalCloudError:
+            return {}  # the cloud is gone, and the report of what is left matters more
+        return {kind: sum(counts.values()) for kind, counts in found.items()}
 
     def _collect(self, slots: list[_Slot]) -> SessionReport:
         destroyed: list[DestroyReport] = []

@@ -13,7 +13,7 @@ import atexit
 import functools
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -35,6 +35,7 @@ ACCOUNTS_SETTING = "HARNESS_ALLOWED_ACCOUNTS"
 _POLL_SECONDS = 5.0
 _LOG_BUFFER_SECONDS = 15.0
 _DEFAULT_TIME_SCALE = 60.0
+_SETTLE_MARGIN_SECONDS = 0.25
 # moto's, and the local cloud's.
 LOCAL_ACCOUNT = "123456789012"
 # https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html
@@ -42,6 +43,25 @@ _AWS_DOMAINS = (
     ".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn",
     ".c2s.ic.gov", ".sc2s.sgov.gov", ".amazonaws.eu", ".cloud.adc-e.uk", ".csp.hci.ic.gov",
 )  # fmt: skip
+
+
+class CloudWaits(Protocol):
+    """What a local cloud's fault plan makes necessary to wait for, in wall-clock seconds."""
+
+    @property
+    def iam(self) -> float:
+        """After a deployment, until its roles and policies are known."""
+        ...
+
+    @property
+    def logs(self) -> float:
+        """Until logs can be read, and until a deleted log group stays deleted."""
+        ...
+
+    @property
+    def executions(self) -> float:
+        """Until a new execution is found."""
+        ...
 
 
 class RunningCloud(Protocol):
@@ -67,6 +87,11 @@ class RunningCloud(Protocol):
         """How much faster than the wall clock its durable time passes."""
         ...
 
+    @property
+    def waits(self) -> CloudWaits:
+        """What must be waited for in it."""
+        ...
+
 
 @dataclass(frozen=True)
 class Target:
@@ -83,6 +108,8 @@ class Target:
         iam_propagation_buffer: Seconds that a new role takes to be known everywhere.
         log_buffer: Seconds that logs take to be found.
         poll_interval: Seconds between two polls.
+        visibility: Seconds that a new execution is known to take to be found, on top of what is tolerated anyway.
+        conditions: What holds there beyond the ordinary, such as a fault plan and its seed, for people.
     """
 
     kind: Literal["local", "aws"]
@@ -95,6 +122,8 @@ class Target:
     iam_propagation_buffer: float = IAM_PROPAGATION_SECONDS
     log_buffer: float = _LOG_BUFFER_SECONDS
     poll_interval: float = _POLL_SECONDS
+    visibility: float = 0.0
+    conditions: str | None = None
 
     def session(self) -> boto3.Session:
         """A boto3 session of one's own: sessions aren't safe to share between threads."""
@@ -106,13 +135,16 @@ class Target:
             )
         return boto3.Session(profile_name=self.profile, region_name=self.region)
 
-    def client(self, service: str, *, session: boto3.Session | None = None, read_timeout: float = 60.0) -> Any:
-        """A boto3 client that never retries by itself; clients may be shared by threads.
+    def client(
+        self, service: str, *, session: boto3.Session | None = None, read_timeout: float = 60.0, attempts: int = 1
+    ) -> Any:
+        """A boto3 client, which doesn't retry by itself unless ``attempts`` says so; threads may share it.
 
         Args:
             service: boto3's name of the service.
             session: A session of this target's to make it with; by default a new one.
             read_timeout: Seconds without a byte before a request fails.
+            attempts: Requests that botocore itself sends for a call at most.
 
         Raises:
             ConfigurationError: On AWS, the configuration names an endpoint that isn't AWS's.
@@ -122,6 +154,7 @@ class Target:
             session=session or self.session(),
             endpoint_url=self.endpoint_url,
             read_timeout=read_timeout,
+            attempts=attempts,
         )
         if self.kind == "aws":
             _require_aws(str(client.meta.endpoint_url))
@@ -149,10 +182,24 @@ class Target:
         return f"{self.kind}{place}, account {self.account_id}, {self.region}"
 
 
-def local_target(cloud: RunningCloud) -> Target:
-    """The target that is a running local cloud."""
-    return endpoint_target(
+def local_target(cloud: RunningCloud, *, conditions: str | None = None) -> Target:
+    """The target that is a running local cloud; its waits are those that the cloud's fault plan needs now.
+
+    Args:
+        cloud: The cloud.
+        conditions: What holds in it, for people.
+    """
+    target = endpoint_target(
         cloud.endpoint_url, region=cloud.region, account_id=cloud.account_id, time_scale=cloud.time_scale
+    )
+    waits = cloud.waits
+    return replace(
+        target,
+        iam_propagation_buffer=waits.iam,
+        # Both sides count from moments that are a little apart, and what comes last must have come.
+        log_buffer=waits.logs + _SETTLE_MARGIN_SECONDS if waits.logs else 0.0,
+        visibility=waits.executions,
+        conditions=conditions,
     )
 
 

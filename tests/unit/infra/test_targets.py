@@ -52,9 +52,26 @@ def test_a_local_target_hides_the_developers_own_aws(target: Target) -> None:
     assert (child["AWS_CONFIG_FILE"], child["AWS_EC2_METADATA_DISABLED"]) == ("/dev/null", "true")
 
 
+def _cloud(**waits: float) -> Any:
+    known = {"iam": 0.0, "logs": 0.0, "executions": 0.0}
+    return SimpleNamespace(
+        endpoint_url="http://127.0.0.1:1",
+        region="eu-north-1",
+        account_id=ACCOUNT,
+        time_scale=50.0,
+        waits=SimpleNamespace(**known | waits),
+    )
+
+
+def test_a_local_target_waits_for_what_the_clouds_fault_plan_delays() -> None:
+    target = local_target(_cloud(iam=0.2, logs=0.4, executions=0.02), conditions="faults storm, seed 7")
+    assert (target.iam_propagation_buffer, target.visibility) == (0.2, 0.02)
+    assert target.log_buffer > 0.4, "a late log may come exactly when the window ends"
+    assert target.conditions == "faults storm, seed 7"
+
+
 def test_a_local_target_waits_at_the_local_clouds_pace() -> None:
-    cloud = SimpleNamespace(endpoint_url="http://127.0.0.1:1", region="eu-north-1", account_id=ACCOUNT, time_scale=50.0)
-    target = local_target(cloud)
+    target = local_target(_cloud())
     assert (target.region, target.account_id, target.poll_interval) == ("eu-north-1", ACCOUNT, 0.1)
     assert (target.iam_propagation_buffer, target.log_buffer) == (0.0, 0.0)
     scaled = target.policy(THROTTLE)
