@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup examples test lint unit clean
+.PHONY: setup examples test lint unit nightly clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,10 @@ lint: setup
 unit: setup
 	# One file to one worker: what a file starts, such as a local cloud, is shared within it.
 	$(BIN)/pytest tests --ignore=tests/test_examples -n auto --dist loadfile
+
+nightly: setup
+	# What takes minutes: every moment of the crash test, where `make test` has six.
+	$(BIN)/pytest tests/crash -m nightly
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
