@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -215,21 +216,31 @@ def example_dir_of(node: pytest.Item | pytest.Module, config: pytest.Config) -> 
     return directory
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run what needs no deployment first, then the modules in the order in which they are deployed.
+
+    Tests of what is ready then run while the rest still deploys. Within a module the order stays.
+    """
+    directories = [_deploying(item, config) for item in items]
+    tests = Counter(directory for directory in directories if directory is not None)
+    if len(tests) < 2:
+        return
+    ranks = {directory: rank for rank, (directory, _) in enumerate(tests.most_common(), start=1)}
+    ranked = sorted(zip(directories, items, strict=True), key=lambda pair: ranks[pair[0]] if pair[0] else 0)
+    items[:] = [item for _, item in ranked]
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Begin to deploy everything that was collected, the example with the most tests first."""
     config = session.config
     if config.option.collectonly:
         return
-    tests: dict[Path, int] = {}
-    for item in session.items:
-        directory = _deploying(item, config)
-        if directory is not None:
-            tests[directory] = tests.get(directory, 0) + 1
-    if not tests:
+    directories = dict.fromkeys(_deploying(item, config) for item in session.items)
+    order = [directory for directory in directories if directory is not None]
+    if not order:
         return
     _expect_paths(session)
-    # Tests run in collected order, so what they need first is deployed first only where the counts are equal.
-    order = sorted(tests, key=lambda directory: -tests[directory])
     try:
         _session_of(config).prefetch(order)
     except HarnessError as error:

@@ -104,13 +104,17 @@ class SessionReport:
 
 
 def default_parallelism() -> int:
-    """How many Terraform runs fit this machine: two per core, one per GiB of memory, at most eight."""
+    """How many Terraform runs at once: one more than there are cores, one per GiB of memory, at most eight.
+
+    A deploy waits for seconds in the provider, which leaves room for one more. More than that only makes the first
+    deployment, and with it the first test, come later.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     except (ValueError, OSError):
         gib = 8.0
-    return max(1, min(2 * cores + 1, int(gib / GIB_PER_DEPLOYMENT), 8))
+    return max(1, min(cores + 1, int(gib / GIB_PER_DEPLOYMENT), 8))
 
 
 @dataclass(frozen=True)
