@@ -234,7 +234,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Begin to deploy everything that was collected, the example with the most tests first."""
     config = session.config
-    if config.option.collectonly:
+    if config.option.collectonly or config.option.setupplan:
         return
     directories = dict.fromkeys(_deploying(item, config) for item in session.items)
     order = [directory for directory in directories if directory is not None]
