@@ -11,44 +11,26 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 
+from harness.cli_output import FAILED, INTERRUPTED, OK, OWNED, USAGE, Command, Output, duration, pairs, shown
+from harness.cli_sweep import add_sweep
 from harness.destroy_all import Result, choose, destroy_entries, resources_of
-from harness.duration import parse_duration, show_duration
+from harness.duration import show_duration
 from harness.errors import ConfigurationError, HarnessError
-from harness.events import DiagnosticReported, Event, EventBus, PhaseFinished, ResourceProgress
+from harness.events import EventBus
 from harness.infra import Infra
 from harness.ledger import Entry, Ledger
 from harness.targets import ENDPOINT_SETTING, TARGET_SETTING, Target, target_from_environment
 from harness.terraform.state import read_state
 from harness.workspace import state_path
-
-OK, FAILED, USAGE, OWNED, INTERRUPTED = 0, 1, 2, 3, 130
-
-
-@dataclass
-class _Output:
-    """Tables or JSON on standard output, everything else on standard error."""
-
-    as_json: bool
-    out: Console
-    err: Console
-
-    def data(self, value: Any, table: Callable[[], Table | str]) -> None:
-        if self.as_json:
-            self.out.file.write(json.dumps(value, indent=2, default=str) + "\n")
-        else:
-            self.out.print(table(), soft_wrap=True, markup=False, highlight=False)
-
-    def say(self, text: str) -> None:
-        self.err.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
     )
-    output = _Output(options.json, Console(file=sys.stdout), Console(file=sys.stderr))
+    output = Output(options.json, Console(file=sys.stdout), Console(file=sys.stderr))
     try:
         code: int = options.run(options, output)
     except ConfigurationError as error:
@@ -88,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("-v", "--verbose", action="store_true", help="log what is done")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: Callable[[argparse.Namespace, _Output], int], text: str) -> argparse.ArgumentParser:
+    def command(name: str, run: Command, text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, parents=[common], help=text, description=text)
         sub.set_defaults(run=run)
         return sub
@@ -106,22 +88,16 @@ def _parser() -> argparse.ArgumentParser:
     destroy.add_argument("--force", action="store_true", help="although its owner still runs")
     every = command("destroy-all", _destroy_all, "Destroy every workspace whose owner is gone.")
     every.add_argument("--target", choices=("local", "aws"), help="only those of this kind")
-    every.add_argument("--older-than", type=_duration, metavar="AGE", help="only those older than 90m, 12h, 2d, ...")
+    every.add_argument("--older-than", type=duration, metavar="AGE", help="only those older than 90m, 12h, 2d, ...")
     every.add_argument("--dry-run", action="store_true", help="only say what would be destroyed")
     every.add_argument("--yes", action="store_true", help="don't ask before touching an AWS account")
     every.add_argument("--force", action="store_true", help="also those whose owner still runs")
     every.add_argument("--parallel", type=int, default=4, help="destroys at once (4)")
+    add_sweep(command)
     return parser
 
 
-def _duration(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _list(_: argparse.Namespace, output: _Output) -> int:
+def _list(_: argparse.Namespace, output: Output) -> int:
     entries, unreadable = Ledger().entries()
     rows = [_summary(entry) for entry in entries]
 
@@ -137,7 +113,7 @@ def _list(_: argparse.Namespace, output: _Output) -> int:
     return FAILED if unreadable else OK
 
 
-def _status(options: argparse.Namespace, output: _Output) -> int:
+def _status(options: argparse.Namespace, output: Output) -> int:
     entry = _entry(options.name)
     resources = resources_of(entry)
     value = {
@@ -166,7 +142,7 @@ def _status(options: argparse.Namespace, output: _Output) -> int:
     return OK
 
 
-def _deploy(options: argparse.Namespace, output: _Output) -> int:
+def _deploy(options: argparse.Namespace, output: Output) -> int:
     variables = {}
     for text in options.var:
         name, equals, value = text.partition("=")
@@ -174,11 +150,11 @@ def _deploy(options: argparse.Namespace, output: _Output) -> int:
             raise ConfigurationError(f"--var {text!r} has no value", hint="Write --var NAME=VALUE.")
         variables[name] = _json_or_text(value)
     bus = EventBus()
-    bus.subscribe(lambda event: _progress(event, output))
+    bus.subscribe(output.progress)
     infra = Infra(_lasting_target(), bus=bus)
     deployment = infra.deploy(options.directory, variables, keep=True)
-    value = {"workspace": deployment.workspace.name, "outputs": _shown(deployment.outputs, deployment.sensitive)}
-    output.data(value, lambda: _pairs({"workspace": deployment.workspace.name, **value["outputs"]}))
+    value = {"workspace": deployment.workspace.name, "outputs": shown(deployment.outputs, deployment.sensitive)}
+    output.data(value, lambda: pairs({"workspace": deployment.workspace.name, **value["outputs"]}))
     output.say(f"Destroy it with: python -m harness.infra destroy {deployment.workspace.name}")
     return OK
 
@@ -195,15 +171,15 @@ def _lasting_target() -> Target:
     return target_from_environment()
 
 
-def _outputs(options: argparse.Namespace, output: _Output) -> int:
+def _outputs(options: argparse.Namespace, output: Output) -> int:
     entry = _entry(options.name)
     state = read_state(state_path(entry))
-    shown = _shown(state.outputs, frozenset() if options.show_sensitive else state.sensitive)
-    output.data(shown, lambda: _pairs(shown))
+    values = shown(state.outputs, frozenset() if options.show_sensitive else state.sensitive)
+    output.data(values, lambda: pairs(values))
     return OK
 
 
-def _destroy(options: argparse.Namespace, output: _Output) -> int:
+def _destroy(options: argparse.Namespace, output: Output) -> int:
     entry = _entry(options.name)
     if entry.owner.alive() and not options.force:
         output.say(f"{entry.name} belongs to process {entry.owner.pid}, which still runs; --force destroys it anyway.")
@@ -211,7 +187,7 @@ def _destroy(options: argparse.Namespace, output: _Output) -> int:
     return _finish(_run([entry], output, parallel=1), [], output)
 
 
-def _destroy_all(options: argparse.Namespace, output: _Output) -> int:
+def _destroy_all(options: argparse.Namespace, output: Output) -> int:
     entries, unreadable = Ledger().entries()
     chosen, owned = choose(
         entries, kind=options.target, older_than=options.older_than, now=datetime.now(UTC), force=options.force
@@ -230,13 +206,13 @@ def _destroy_all(options: argparse.Namespace, output: _Output) -> int:
     return OWNED if code == OK and owned and not chosen else code
 
 
-def _run(entries: Sequence[Entry], output: _Output, *, parallel: int) -> list[Result]:
+def _run(entries: Sequence[Entry], output: Output, *, parallel: int) -> list[Result]:
     bus = EventBus()
-    bus.subscribe(lambda event: _progress(event, output))
+    bus.subscribe(output.progress)
     return destroy_entries(entries, parallel=parallel, bus=bus)
 
 
-def _finish(results: Sequence[Result], unreadable: Sequence[object], output: _Output) -> int:
+def _finish(results: Sequence[Result], unreadable: Sequence[object], output: Output) -> int:
     rows = [asdict(result) for result in results]
     output.data(
         rows,
@@ -252,7 +228,7 @@ def _reason(detail: str) -> str:
     return f" ({detail})" if detail else ""
 
 
-def _agreed(accounts: Sequence[str], chosen: Sequence[Entry], output: _Output) -> bool:
+def _agreed(accounts: Sequence[str], chosen: Sequence[Entry], output: Output) -> bool:
     if not sys.stdin.isatty():
         output.say(f"This touches AWS account {', '.join(accounts)}; say --yes, or --dry-run to see what it would do.")
         return False
@@ -290,31 +266,8 @@ def _summary(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _shown(outputs: Any, hidden: frozenset[str]) -> dict[str, Any]:
-    return {name: "(sensitive)" if name in hidden else value for name, value in sorted(outputs.items())}
-
-
-def _pairs(values: dict[str, Any]) -> Table:
-    table = Table(show_header=False, box=None)
-    for name, value in values.items():
-        table.add_row(name, value if isinstance(value, str) else json.dumps(value))
-    return table
-
-
 def _json_or_text(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _progress(event: Event, output: _Output) -> None:
-    match event:
-        case ResourceProgress(status="complete" | "errored"):
-            output.say(f"{event.workspace}: {event.action} {event.address} {event.status}")
-        case DiagnosticReported(severity="error"):
-            output.say(f"{event.workspace}: error: {event.summary} {event.address or ''}")
-        case PhaseFinished():
-            output.say(f"{event.workspace}: {event.phase} {'done' if event.ok else 'failed'} in {event.seconds:.1f} s")
-        case _:
-            pass

@@ -10,11 +10,13 @@ https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetRes
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -26,6 +28,7 @@ from harness.waiters import THROTTLE, Failure, Outcome, Policy, call, classify, 
 _log = logging.getLogger(__name__)
 
 WORKSPACE_TAG = "durable-harness:workspace"
+EXPIRES_TAG = "durable-harness:expires-at"
 # How each service spells "the next page": in the request, in the response.
 _TOKENS = {
     "dynamodb": ("ExclusiveStartTableName", "LastEvaluatedTableName"),
@@ -77,6 +80,9 @@ class _Kind:
     result: str
     key: str | None
     arguments: tuple[tuple[str, Any], ...] = ()
+
+    def name(self, item: Any) -> str:
+        return str(item if self.key is None else item[self.key])
 
 
 # Functions first and roles last: what uses something goes before it.
@@ -174,6 +180,29 @@ def find(clients: Clients, workspace: str, suffix: str) -> Findings:
     return Findings(tuple(found), unverified)
 
 
+def listed(clients: Clients) -> Iterator[tuple[Leftover, Callable[[], datetime | None]]]:
+    """Everything that the listings know, whoever made it, and what tells when it was created.
+
+    What may not be listed is left out.
+    """
+
+    def one(kind: _Kind) -> list[tuple[Leftover, Callable[[], datetime | None]]]:
+        try:
+            return [
+                (Leftover(kind.kind, kind.name(item)), functools.partial(_created, clients, kind, item))
+                for item in _items(clients, kind)
+            ]
+        except ClientError as error:
+            if Failure.of(error).code in _DENIED:
+                _log.warning("%s can't be listed: %s", kind.kind, Failure.of(error).code)
+                return []
+            raise
+
+    with ThreadPoolExecutor(max_workers=len(_KINDS), thread_name_prefix="listed") as pool:
+        for found in pool.map(one, _KINDS):
+            yield from found
+
+
 def remove(clients: Clients, leftovers: Iterable[Leftover]) -> tuple[Leftover, ...]:
     """Delete what can be deleted without Terraform; what fails is logged and found by the next search.
 
@@ -261,14 +290,37 @@ def _allowed(what: str, search: Callable[[], list[Leftover]]) -> tuple[list[Left
         raise
 
 
-def _by_name(clients: Clients, kind: _Kind, suffix: str) -> list[Leftover]:
-    found: list[Leftover] = []
+def _items(clients: Clients, kind: _Kind) -> Iterator[Any]:
     for page in clients.pages(kind.service, kind.operation, **dict(kind.arguments)):
-        for item in page.get(kind.result, []):
-            name = str(item if kind.key is None else item[kind.key])
-            if suffix in name:
-                found.append(Leftover(kind.kind, name))
-    return found
+        yield from page.get(kind.result, [])
+
+
+def _by_name(clients: Clients, kind: _Kind, suffix: str) -> list[Leftover]:
+    return [Leftover(kind.kind, kind.name(item)) for item in _items(clients, kind) if suffix in kind.name(item)]
+
+
+def _created(clients: Clients, kind: _Kind, item: Any) -> datetime | None:
+    """When something was created, UTC; None when its service doesn't say, or it is gone."""
+    try:
+        match kind.service:
+            case "lambda":
+                # Its last change; a function doesn't tell when it was created.
+                return datetime.strptime(item["LastModified"], "%Y-%m-%dT%H:%M:%S.%f%z")
+            case "logs":
+                return datetime.fromtimestamp(item["creationTime"] / 1000, UTC)
+            case "dynamodb":
+                created: datetime = clients.call("dynamodb", "describe_table", TableName=item)["Table"][
+                    "CreationDateTime"
+                ]
+                return created
+            case "sqs":
+                answer = clients.call("sqs", "get_queue_attributes", QueueUrl=item, AttributeNames=["CreatedTimestamp"])
+                return datetime.fromtimestamp(float(answer["Attributes"]["CreatedTimestamp"]), UTC)
+            case _:
+                dated: datetime = item["CreationDate" if kind.service == "s3" else "CreateDate"]
+                return dated
+    except (ClientError, KeyError, ValueError):
+        return None
 
 
 def _by_tag(clients: Clients, workspace: str) -> list[Leftover]:

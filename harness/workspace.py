@@ -20,7 +20,7 @@ from typing import Any, Literal
 from harness.errors import ConfigurationError, HarnessError
 from harness.events import EventBus, PhaseFinished, PhaseStarted
 from harness.ledger import Entry, Ledger, Owner, Status
-from harness.leftovers import WORKSPACE_TAG
+from harness.leftovers import EXPIRES_TAG, WORKSPACE_TAG
 from harness.packaging import build_zip
 from harness.targets import Target
 from harness.terraform.compat import apply_compat
@@ -41,7 +41,8 @@ _log = logging.getLogger(__name__)
 _SUFFIX_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 _SUFFIX_LENGTH = 8
 _EXAMPLE_LENGTH = 40
-_EXPIRES_AFTER = timedelta(hours=24)
+EXPIRES_AFTER = timedelta(hours=24)
+"""How long after its deploy nobody should need a workspace any more."""
 
 Phase = Literal["package", "stage", "init", "apply", "destroy", "verify"]
 
@@ -116,7 +117,7 @@ class Workshop:
             target=self.target.record(),
             owner=Owner.this_process(),
             created_at=now,
-            expires_at=now + _EXPIRES_AFTER,
+            expires_at=now + EXPIRES_AFTER,
             keep=keep,
         )
 
@@ -231,7 +232,7 @@ class Workshop:
             "durable-harness:run": self._run,
             "durable-harness:example": entry.example,
             WORKSPACE_TAG: entry.name,
-            "durable-harness:expires-at": entry.expires_at.isoformat(timespec="seconds"),
+            EXPIRES_TAG: entry.expires_at.isoformat(timespec="seconds"),
         }
 
     def _users_cli_config(self) -> str:
