@@ -51,17 +51,15 @@ class Deadlines:
 
     def invocation_began(self, execution: JournaledExecution) -> None:
         """From now on a second is a second."""
-        execution.invocation_began = self._clock.now()
+        execution.pace.code_begins()
         self.arm(execution)
 
     def invocation_ended(self, execution: JournaledExecution) -> None:
         """From now on time is scaled again."""
-        began, execution.invocation_began = execution.invocation_began, None
-        if execution.times_out_at is None or began is None or execution.is_complete:
-            return
-        ran = self._clock.now() - began
-        execution.times_out_at += ran - ran / self._clock.scale
-        self.arm(execution)
+        ahead = execution.pace.code_ends()
+        if execution.times_out_at is not None and not execution.is_complete:
+            execution.times_out_at += ahead
+            self.arm(execution)
 
     def release(self, execution: JournaledExecution, held_since: datetime) -> None:
         """The timeout goes on from where a pause, which is over now, has held it."""
@@ -79,7 +77,7 @@ class Deadlines:
         if remaining is None:
             return
         scale = self._clock.scale
-        if execution.invocation_began is not None:
+        if execution.pace.running_since is not None:
             if remaining >= LONGEST_INVOCATION:
                 # The invocation ends first, and arms the timer again.
                 return
@@ -108,5 +106,5 @@ class Deadlines:
         if deadline is None:
             return None
         now = self._clock.now()
-        began = execution.invocation_began
+        began = execution.pace.running_since
         return deadline - now if began is None else deadline - began - (now - began) / self._clock.scale

@@ -11,13 +11,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from aws_durable_execution_sdk_python.lambda_service import ErrorObject, Operation, OperationStatus, OperationUpdate
+from aws_durable_execution_sdk_python.lambda_service import (
+    ErrorObject,
+    Operation,
+    OperationAction,
+    OperationStatus,
+    OperationType,
+    OperationUpdate,
+)
 from aws_durable_execution_sdk_python_testing.checkpoint.effects import CheckpointEffect
 from aws_durable_execution_sdk_python_testing.checkpoint.transformer import CheckpointRequestDispatcher
 from aws_durable_execution_sdk_python_testing.execution import Execution
 from aws_durable_execution_sdk_python_testing.model import StartDurableExecutionInput
 
+from harness.localcloud.durable.clock import ScaledClock
 from harness.localcloud.durable.history import Journal, journal_outcome, journal_update
+from harness.localcloud.durable.pace import Pace, pending
 
 
 @dataclass
@@ -48,19 +57,22 @@ class JournaledExecution(Execution):
         arn: Its ARN.
         start_input: What it was started with; the qualifier is the version that it is pinned to.
         sequence: Its place among all executions in the order of their starts.
+        clock: The engine's clock.
     """
 
-    def __init__(self, arn: str, start_input: StartDurableExecutionInput, sequence: int) -> None:
+    def __init__(self, arn: str, start_input: StartDurableExecutionInput, sequence: int, clock: ScaledClock) -> None:
         super().__init__(arn, start_input, [])
+        self.pace = Pace(clock)
         self.sequence = sequence
         self.journal = Journal()
         self.view = threading.RLock()
         self.done = threading.Event()
         self.requested_pause: Pause | None = None
         self.last_resume_token: str | None = None
-        # When it times out if nothing runs meanwhile, and since when something runs, on the engine's clock.
+        # When it times out if nothing runs meanwhile, on the engine's clock.
         self.times_out_at: datetime | None = None
-        self.invocation_began: datetime | None = None
+        # Ends of invoked functions that came while the invocation that invoked them still ran.
+        self.held_outcomes: list[Callable[[], None]] = []
         self.client_context: str | None = None
 
     @property
@@ -102,6 +114,17 @@ class JournaledExecution(Execution):
             details={"ExecutionTimeout": self.start_input.execution_timeout_seconds},
             data={"Input": operation.execution_details.input_payload if operation.execution_details else None},
         )
+
+    def complete_due_operations(self, now: datetime) -> bool:
+        """End every wait and retry delay whose time has come at this execution's pace; whether there were any."""
+        moments = [(self.pace.due(operation, now), operation) for operation in pending(self.operations)]
+        due = [(moment, operation) for moment, operation in moments if moment is not None and moment <= now]
+        for _moment, operation in sorted(due, key=lambda pair: pair[0]):
+            if operation.operation_type is OperationType.WAIT:
+                self.complete_wait(operation.operation_id, now=now)
+            else:
+                self.complete_retry(operation.operation_id)
+        return bool(due)
 
     def complete_wait(self, operation_id: str, now: datetime | None = None) -> Operation:
         """A wait's time has come."""
@@ -232,6 +255,10 @@ class JournalingDispatcher(CheckpointRequestDispatcher):
             current: dict[str, Any] = {operation.operation_id: operation for operation in execution.operations}
             for update in execution.updates[before:]:
                 operation = current.get(update.operation_id)
+                if update.action is OperationAction.RETRY or (
+                    update.operation_type is OperationType.WAIT and update.action is OperationAction.START
+                ):
+                    execution.pace.begins(update.operation_id, now)
                 if operation is not None:
                     journal_update(execution.journal, update, operation, now=now)
         return effects

@@ -2,13 +2,14 @@
 
 `LocalExecutor` is AWS's ``Executor`` with the service's ARNs, versions, journal, pauses and typed callback errors.
 What it changes of the engine's decisions is only this: a throttled invocation doesn't use up an attempt, a timeout
-never overwrites another end, and timers of an execution end with it.
+never overwrites another end, timers of an execution end with it, and its time passes at its own pace
+(`harness.localcloud.durable.pace`).
 
 Private attributes of the testing SDK 1.4.0's ``Executor`` that this module uses: ``_store``, ``_registry``, ``_clock``,
 ``_region``, ``_dispatcher``, ``_invocation_pool``, ``_target_pool``, ``_completion_events``, ``_execution_timeouts``,
 ``_set_invocation_gate``, ``_invocation_gate``, ``_invoke_execution``, ``_schedule_earliest_pending``,
-``_cleanup_callback_timeouts``, ``_complete_callback_success``, ``_complete_callback_failure``,
-``_process_callback_heartbeat``, ``_resume_execution``, and the methods that it overrides.
+``_complete_callback_success``, ``_complete_callback_failure``, ``_process_callback_heartbeat``,
+``_resume_execution``, and the methods that it overrides.
 """
 
 from __future__ import annotations
@@ -19,11 +20,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aws_durable_execution_sdk_python.execution import DurableExecutionInvocationInput
-from aws_durable_execution_sdk_python.lambda_service import ErrorObject, OperationStatus, OperationType
-from aws_durable_execution_sdk_python_testing.checkpoint.processor import CheckpointProcessor
+from aws_durable_execution_sdk_python.lambda_service import ErrorObject, OperationStatus
 from aws_durable_execution_sdk_python_testing.exceptions import IllegalStateException
 from aws_durable_execution_sdk_python_testing.execution import Execution
-from aws_durable_execution_sdk_python_testing.executor import Executor
 from aws_durable_execution_sdk_python_testing.invoker import InvokeResponse
 from aws_durable_execution_sdk_python_testing.model import StartDurableExecutionInput
 from aws_durable_execution_sdk_python_testing.threads import DaemonThreadPool
@@ -33,10 +32,11 @@ from aws_durable_execution_sdk_python_testing.worker.status import InvocationSta
 from harness.localcloud.api import ApiError, FunctionResolver, FunctionRunner
 from harness.localcloud.durable.children import LocalChildDispatcher
 from harness.localcloud.durable.clock import ScaledClock
-from harness.localcloud.durable.deadlines import LONGEST_INVOCATION, Deadlines
+from harness.localcloud.durable.deadlines import Deadlines
 from harness.localcloud.durable.execution import JournaledExecution, JournalingDispatcher, Pause
 from harness.localcloud.durable.invoker import RunnerInvoker
 from harness.localcloud.durable.names import ExecutionArn, conflict, invalid, not_found, parse_callback_id
+from harness.localcloud.durable.paced_executor import PacedExecutor
 from harness.localcloud.durable.scheduling import PooledRegistry, ScaledScheduler
 from harness.localcloud.durable.store import IndexedStore
 
@@ -45,7 +45,7 @@ THROTTLE_BACKOFF_SECONDS = 0.2
 SETTLE_SECONDS = 5.0
 
 
-class LocalExecutor(Executor):
+class LocalExecutor(PacedExecutor):
     """The engine over the local cloud's functions.
 
     Args:
@@ -71,18 +71,14 @@ class LocalExecutor(Executor):
         region: str,
         invocations: int,
     ) -> None:
-        self.executions = store
-        self.clock = clock
-        self._runner_invoker = RunnerInvoker(resolver, runner, clock, self._client_context)
+        self._runner_invoker = RunnerInvoker(resolver, runner, clock, store.find)
         super().__init__(
-            store,
-            scheduler,
-            self._runner_invoker,
-            CheckpointProcessor(store, scheduler, clock),
-            invocation_timeout_seconds=int(LONGEST_INVOCATION.total_seconds()),
-            registry=registry,
+            store=store,
+            scheduler=scheduler,
             clock=clock,
-            child_dispatcher=LocalChildDispatcher(resolver, runner, self._record_version),
+            registry=registry,
+            invoker=self._runner_invoker,
+            children=LocalChildDispatcher(resolver, runner, self._record_version),
             region=region,
         )
         self._dispatcher = JournalingDispatcher(chained_invoke_preflight=self.preflight_chained_invoke)
@@ -115,7 +111,7 @@ class LocalExecutor(Executor):
             execution_id,
         )
         execution = JournaledExecution(
-            str(arn), replace(input, invocation_id=execution_id), self.executions.next_sequence()
+            str(arn), replace(input, invocation_id=execution_id), self.executions.next_sequence(), self.clock
         )
         execution.region = self._region
         execution.parent_execution_arn = parent_execution_arn
@@ -128,10 +124,6 @@ class LocalExecutor(Executor):
         if isinstance(execution, JournaledExecution) and timeout_seconds > 0:
             execution.times_out_at = execution.started + timedelta(seconds=timeout_seconds)
         super()._launch_execution(execution, timeout_seconds)
-
-    def _client_context(self, execution_arn: str) -> str | None:
-        execution = self.executions.find(execution_arn)
-        return execution.client_context if execution else None
 
     def _record_version(self, parent_arn: str, operation_id: str, version: str) -> None:
         parent = self.executions.find(parent_arn)
@@ -161,7 +153,7 @@ class LocalExecutor(Executor):
             return
         self.deadlines.invocation_ended(execution)
         super()._finish_invocation(execution_arn, invoke_response, invocation_start, invocation_end, invocation_seq)
-        self._settle_pause(execution_arn)
+        self._invocation_over(execution)
 
     def _retry_after_error(self, execution_arn: str, error: ErrorObject) -> None:
         failure = self._runner_invoker.take_failure(execution_arn)
@@ -180,7 +172,7 @@ class LocalExecutor(Executor):
             self._invoke_execution(execution_arn, delay=THROTTLE_BACKOFF_SECONDS * self.clock.scale)
         else:
             super()._retry_after_error(execution_arn, error)
-        self._settle_pause(execution_arn)
+        self._invocation_over(execution)
 
     def _retry_after_timeout(
         self, execution_arn: str, error: ErrorObject, invocation_start: datetime, invocation_end: datetime
@@ -189,7 +181,15 @@ class LocalExecutor(Executor):
         if execution is not None:
             self.deadlines.invocation_ended(execution)
             super()._retry_after_timeout(execution_arn, error, invocation_start, invocation_end)
-            self._settle_pause(execution_arn)
+            self._invocation_over(execution)
+
+    def _invocation_over(self, execution: JournaledExecution) -> None:
+        """What an invocation's end lets happen: time is fast again, and what was held back comes."""
+        arn = execution.durable_execution_arn
+        self._pace_changed(execution)
+        if self._apply_held_outcomes(execution):
+            self._invoke_execution(arn)
+        self._settle_pause(arn)
 
     def _fail_after_invalid_output(
         self,
@@ -244,9 +244,8 @@ class LocalExecutor(Executor):
         if execution is None:
             return
         self._schedule_earliest_pending(execution_arn)
-        for operation in execution.get_navigable_operations():
-            if operation.operation_type is OperationType.CALLBACK and operation.callback_details:
-                self._cleanup_callback_timeouts(operation.callback_details.callback_id)
+        for callback_id, _kind in list(execution.pace.limits):
+            self._cleanup_callback_timeouts(callback_id)
         execution.done.set()
 
     # -- callbacks

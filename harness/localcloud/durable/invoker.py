@@ -22,6 +22,7 @@ from aws_durable_execution_sdk_python_testing.invoker import Invoker, InvokeResp
 
 from harness.localcloud.api import ApiError, FunctionResolver, FunctionRunner, InvokeOutcome
 from harness.localcloud.durable.clock import ScaledClock
+from harness.localcloud.durable.execution import JournaledExecution
 from harness.localcloud.durable.serialize import epoch_milliseconds, operations
 
 
@@ -55,7 +56,7 @@ class RunnerInvoker(Invoker):
         resolver: Finds the pinned version's code.
         runner: Runs it.
         clock: The engine's clock.
-        client_context: Gives the client context that an execution was started with.
+        find: Finds an execution by its ARN.
     """
 
     def __init__(
@@ -63,12 +64,12 @@ class RunnerInvoker(Invoker):
         resolver: FunctionResolver,
         runner: FunctionRunner,
         clock: ScaledClock,
-        client_context: Callable[[str], str | None],
+        find: Callable[[str], JournaledExecution | None],
     ) -> None:
         self._resolver = resolver
         self._runner = runner
         self._clock = clock
-        self._client_context = client_context
+        self._find = find
         self._lock = threading.Lock()
         # At most one invocation of an execution is in flight, so its ARN is key enough.
         self._failures: dict[str, FailedInvocation] = {}
@@ -111,13 +112,17 @@ class RunnerInvoker(Invoker):
         name, _, version = function_name.partition(":")
         request_id = str(uuid.uuid4())
         started = self._clock.now()
+        execution = self._find(arn)
+        if execution is None:
+            # Deleted since the invocation was begun.
+            raise ResourceNotFoundException(f"The durable execution does not exist: {arn}")
         try:
             function = self._resolver.resolve(name, version or "$LATEST")
             outcome = self._runner.invoke(
                 function,
-                json.dumps(self._event(input), separators=(",", ":")).encode(),
+                json.dumps(self._event(execution, input), separators=(",", ":")).encode(),
                 request_id=request_id,
-                client_context=self._client_context(arn),
+                client_context=execution.client_context,
                 tenant_id=tenant_id,
             )
         except ApiError as error:
@@ -146,14 +151,14 @@ class RunnerInvoker(Invoker):
         with self._lock:
             self._failures[arn] = failure
 
-    def _event(self, given: DurableExecutionInvocationInput) -> dict[str, Any]:
+    def _event(self, execution: JournaledExecution, given: DurableExecutionInvocationInput) -> dict[str, Any]:
         """The handler's event, with wall-clock times in epoch milliseconds."""
         state = given.initial_execution_state
         return {
             "DurableExecutionArn": given.durable_execution_arn,
             "CheckpointToken": given.checkpoint_token,
             "InitialExecutionState": {
-                "Operations": operations(state.operations, self._clock, epoch_milliseconds),
+                "Operations": operations(state.operations, self._clock, execution.pace, epoch_milliseconds),
                 "NextMarker": state.next_marker,
             },
             "UpdatedOperationIds": given.updated_operation_ids,

@@ -171,10 +171,10 @@ class Operations:
         Raises:
             ApiError: InvalidParameterValueException, also for an execution that doesn't exist.
         """
-        self._require_for_token(arn)
+        pace = self._require_for_token(arn).pace
         page = self._executor.get_execution_state(arn, token, marker or None, max_items)
         return {
-            "Operations": operations(page.operations, self._clock),
+            "Operations": operations(page.operations, self._clock, pace),
             **({"NextMarker": page.next_marker} if page.next_marker else {}),
         }
 
@@ -186,7 +186,7 @@ class Operations:
         Raises:
             ApiError: InvalidParameterValueException, also for an execution that doesn't exist.
         """
-        self._require_for_token(arn)
+        pace = self._require_for_token(arn).pace
         try:
             parsed = [OperationUpdate.from_dict(dict(update)) for update in updates]
         except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -195,7 +195,7 @@ class Operations:
         state = answer.new_execution_state
         return {
             **({"CheckpointToken": answer.checkpoint_token} if answer.checkpoint_token else {}),
-            "NewExecutionState": {"Operations": operations(state.operations, self._clock) if state else []},
+            "NewExecutionState": {"Operations": operations(state.operations, self._clock, pace) if state else []},
         }
 
     def stop(self, arn: str, error: ErrorObject | None) -> dict[str, Any]:
@@ -268,10 +268,12 @@ class Operations:
         self._executor.heartbeat_callback(callback_id)
         return {}
 
-    def _require_for_token(self, arn: str) -> None:
+    def _require_for_token(self, arn: str) -> JournaledExecution:
         # Neither operation declares a ResourceNotFoundException: no token is valid for what isn't there.
-        if self._executor.executions.find(require_execution_arn(arn)) is None:
+        execution = self._executor.executions.find(require_execution_arn(arn))
+        if execution is None:
             raise InvalidParameterValueException(INVALID_TOKEN_MESSAGE)
+        return execution
 
     def _described(self, execution: JournaledExecution) -> dict[str, Any]:
         """What list and get have in common, with engine times."""

@@ -15,6 +15,7 @@ from aws_durable_execution_sdk_python.lambda_service import ErrorObject, Operati
 
 from harness.localcloud.durable.clock import ScaledClock
 from harness.localcloud.durable.names import invalid
+from harness.localcloud.durable.pace import Pace
 
 # Moments that a function compares with its own clock. They are rounded up, because a function that comes a
 # fraction of a millisecond early finds the operation still pending: at a high time scale that is seconds early.
@@ -59,10 +60,23 @@ def to_json(value: Any, clock: ScaledClock, encode: Callable[[datetime], Any] = 
 
 
 def operations(
-    items: list[Operation], clock: ScaledClock, encode: Callable[[datetime], Any] = epoch_seconds
+    items: list[Operation], clock: ScaledClock, pace: Pace, encode: Callable[[datetime], Any] = epoch_seconds
 ) -> list[dict[str, Any]]:
-    """Operations of an execution's state."""
-    return [to_json(item.to_dict(), clock, encode) for item in items]
+    """Operations of an execution's state, as the code that runs for it is told them."""
+    return [_operation(item, clock, pace, encode) for item in items]
+
+
+def _operation(item: Operation, clock: ScaledClock, pace: Pace, encode: Callable[[datetime], Any]) -> dict[str, Any]:
+    described: dict[str, Any] = to_json(item.to_dict(), clock, encode)
+    due = pace.shown(item)
+    if due is not None:
+        details, member = (
+            ("WaitDetails", "ScheduledEndTimestamp")
+            if item.wait_details is not None
+            else ("StepDetails", "NextAttemptTimestamp")
+        )
+        described[details][member] = encode(_ceiling(due))
+    return described
 
 
 def error_object(value: Any) -> ErrorObject | None:

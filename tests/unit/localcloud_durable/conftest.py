@@ -21,3 +21,11 @@ def real_time() -> Iterator[Stage]:
     made = Stage(time_scale=1.0)
     yield made
     made.close()
+
+
+@pytest.fixture
+def compressed() -> Iterator[Stage]:
+    """A stage on which an hour passes in a second."""
+    made = Stage(time_scale=3600.0)
+    yield made
+    made.close()
