@@ -56,7 +56,8 @@ def process(event: Any, context: DurableContext) -> dict[str, Any]:
     payment_id, reservation_id = process_order(context, order, simulation)
 
     def record(step: StepContext) -> dict[str, Any]:
-        stored = order_table.record_once(orders.to_record(order, payment_id, reservation_id))
+        mine = context.execution_context.durable_execution_arn
+        stored = order_table.record_once(orders.to_record(order, payment_id, reservation_id), mine)
         step.logger.info("Order %s %s", order.order_id, "recorded" if stored else "was recorded before")
         return {"recorded": stored}
 

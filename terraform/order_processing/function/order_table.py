@@ -16,14 +16,20 @@ def _table() -> Any:
     return boto3.resource("dynamodb").Table(os.environ["TABLE_NAME"])
 
 
-def record_once(record: dict[str, Any]) -> bool:
-    """Store a record unless its order id is taken; the first record wins.
+def record_once(record: dict[str, Any], execution_arn: str) -> bool:
+    """Store a record unless another execution has taken its order id; the first one wins.
+
+    A step runs again when it was done and only its checkpoint was lost, so what it finds may be its own.
 
     Returns:
-        Whether this call stored it.
+        Whether this execution stored it.
     """
     try:
-        _table().put_item(Item=record, ConditionExpression="attribute_not_exists(order_id)")
+        _table().put_item(
+            Item={**record, "execution_arn": execution_arn},
+            ConditionExpression="attribute_not_exists(order_id) OR execution_arn = :own",
+            ExpressionAttributeValues={":own": execution_arn},
+        )
     # harness: unobservable because the refusal is the table's; that "recorded" is false in the result shows it
     except ClientError as error:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":

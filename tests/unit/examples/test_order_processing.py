@@ -225,6 +225,17 @@ class TestTheWholeOrder:
         assert (first.result["recorded"], second.result["recorded"]) == (True, False)
         assert [item["total"] for item in table.scan()["Items"]] == [Decimal("59.98")]
 
+    def test_recording_again_after_a_lost_checkpoint_finds_its_own_record(self, table: Any) -> None:
+        record_once = Example("order_processing").order_table.record_once
+        record = {"order_id": "o-1", "status": "CONFIRMED"}
+        assert [record_once(record, execution) for execution in ("arn:1", "arn:1", "arn:2", "arn:1")] == [
+            True,
+            True,
+            False,
+            True,
+        ]
+        assert table.scan()["Count"] == 1
+
     def test_keeps_the_type_of_an_error_of_aws(self, process: Any, table: Any) -> None:
         table.delete()
         done = process()
