@@ -17,6 +17,9 @@ TEST = "def test_it(deployment):\n    pass\n"
         (["--harness-target=moon"], "invalid choice: 'moon'"),
         (["--harness-target=aws", "--harness-endpoint-url=http://127.0.0.1:1"], "can't be used with"),
         (["--harness-endpoint-url=nonsense"], "is not an HTTP URL"),
+        (["--harness-faults=strom"], "Name a preset (calm, realistic, storm) or a TOML file"),
+        (["--harness-target=aws", "--harness-faults=storm"], "Faults can't be injected into AWS"),
+        (["--harness-endpoint-url=http://127.0.0.1:1", "--harness-seed=1"], "HARNESS_CLOUD_TOKEN"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_a_usage_error(project: Project, arguments: list[str], complaint: str) -> None:
@@ -84,6 +87,38 @@ def test_collecting_only_starts_nothing(project: Project) -> None:
     assert ran.returncode == 0
     assert "local cloud at" not in ran.stdout
     assert not project.home.exists()
+
+
+def test_a_run_under_a_fault_plan_prints_plan_and_seed_and_leaves_nothing(project: Project) -> None:
+    project.write("plan.toml", '[[throttle]]\noperations = ["iam.CreateRole"]\nfirst = 1\n')
+    project.write("test_thing.py", "def test_it(deployment):\n    assert deployment.outputs['role_name']\n")
+
+    ran = project.pytest("--harness-faults=plan.toml", "--harness-seed=41")
+
+    assert ran.returncode == 0, ran.stdout
+    assert ran.stdout.count("faults: plan, --harness-seed=41") == 2, "announced, and repeated in the summary"
+    assert "injected: 1 throttle" in ran.stdout
+    assert "nothing is left behind" in ran.stdout
+    assert project.ledger() == []
+
+
+def test_a_test_sets_a_fault_plan_for_a_block(project: Project) -> None:
+    project.write(
+        "test_thing.py",
+        "import pytest\n"
+        "from botocore.exceptions import ClientError\n"
+        "def test_it(fault_plan, harness_target):\n"
+        "    sts = harness_target.client('sts')\n"
+        "    with fault_plan({'throttle': [{'operations': ['sts.*'], 'first': 1}]}) as faults:\n"
+        "        with pytest.raises(ClientError, match='Throttling'):\n"
+        "            sts.get_caller_identity()\n"
+        "        assert faults.total('throttle') == 1\n"
+        "    sts.get_caller_identity()\n",
+    )
+
+    ran = project.pytest()
+
+    assert ran.returncode == 0, ran.stdout
 
 
 def test_the_integration_marker_is_registered(project: Project) -> None:
