@@ -7,6 +7,7 @@ reached a path that no test reaches.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.durable import DurableFunction, Execution, History
-from harness.errors import ConfigurationError
 from harness.paths import PathReport, examine
 from harness.waiters import THROTTLE, call
 
@@ -40,9 +40,12 @@ class _Tests:
     skipped: set[str] = field(default_factory=set)
     deselected: int = 0
     narrowed: str | None = None
+    nothing: str | None = None
 
     def why_incomplete(self, *, so_far: bool = False) -> str | None:
         """Why the run says nothing about what tests don't reach; None when it does."""
+        if self.nothing is not None:
+            return self.nothing
         if self.narrowed is not None:
             return f"only a part of {self.narrowed} was selected"
         if self.deselected:
@@ -69,6 +72,7 @@ class Verdict:
         why_not: Why it isn't judged; None when it is.
         error: Why it couldn't be examined although it should have been.
         failing: Whether it fails the session.
+        seconds: What reading the histories and examining them took.
     """
 
     example: str
@@ -76,6 +80,7 @@ class Verdict:
     why_not: str | None = None
     error: str | None = None
     failing: bool = False
+    seconds: float = 0.0
 
 
 class PathChecks:
@@ -89,7 +94,7 @@ class PathChecks:
         self.mode = mode
         self._lock = threading.Lock()
         self._tests: dict[Path, _Tests] = {}
-        self._examined: dict[Path, Future[PathReport]] = {}
+        self._examined: dict[Path, Future[tuple[PathReport, float]]] = {}
         # One at a time: tests of other examples still run beside it.
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="harness-paths")
 
@@ -125,22 +130,23 @@ class PathChecks:
     def collect(self, deployment: Deployment) -> None:
         """Read what a deployment's executions did, while it still stands, and examine it in the background."""
         example_dir = deployment.workspace.example_dir.resolve()
+        function_dir = example_dir / "function"
         with self._lock:
-            if self._of(example_dir).why_incomplete(so_far=True) is not None or example_dir in self._examined:
+            tests = self._of(example_dir)
+            if "function_name" not in deployment.outputs or not any(function_dir.glob("*.py")):
+                tests.nothing = "it has no output function_name, or no Python in its folder function/"
+            if tests.why_incomplete(so_far=True) is not None or example_dir in self._examined:
                 return
-            examined: Future[PathReport] = Future()
+            examined: Future[tuple[PathReport, float]] = Future()
             self._examined[example_dir] = examined
         try:
-            function_dir = example_dir / "function"
-            if not function_dir.is_dir():
-                raise ConfigurationError(
-                    "There is no folder function/ with the function's source", where=str(example_dir)
-                )
+            began = time.perf_counter()
             known = _Known.read(deployment)
+            reading = time.perf_counter() - began
         except BaseException as error:  # noqa: BLE001 - reported with the example; it must not hold up the destroy
             examined.set_exception(error)
             return
-        self._pool.submit(_examine, examined, function_dir, known)
+        self._pool.submit(_examine, examined, function_dir, known, reading)
 
     def finish(self) -> list[Verdict]:
         """Wait for what is still being examined, and judge."""
@@ -160,8 +166,8 @@ class PathChecks:
         error = examined.exception()
         if error is not None:
             return Verdict(example, error=str(error) or type(error).__name__, failing=strict)
-        report = examined.result()
-        return Verdict(example, report=report, failing=strict and not report.passed)
+        report, seconds = examined.result()
+        return Verdict(example, report=report, failing=strict and not report.passed, seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -195,13 +201,14 @@ def _read(durable: DurableFunction, execution: Execution) -> tuple[Execution, Hi
     return attached.execution(), attached.history()
 
 
-def _examine(examined: Future[PathReport], function_dir: Path, known: _Known) -> None:
+def _examine(examined: Future[tuple[PathReport, float]], function_dir: Path, known: _Known, reading: float) -> None:
+    began = time.perf_counter()
     try:
         report = examine(function_dir, known.handler, known.executions, environment=known.environment)
     except BaseException as error:  # noqa: BLE001 - it is the future's
         examined.set_exception(error)
     else:
-        examined.set_result(report)
+        examined.set_result((report, reading + time.perf_counter() - began))
 
 
 def write(terminal: Any, verdicts: Iterable[Verdict]) -> None:
@@ -216,11 +223,11 @@ def write(terminal: Any, verdicts: Iterable[Verdict]) -> None:
         elif verdict.error is not None:
             terminal.write_line(f"{verdict.example}: PATHS CAN'T BE CHECKED: {verdict.error}", red=True, bold=True)
         elif verdict.report is not None:
-            _write_report(terminal, verdict.example, verdict.report)
+            _write_report(terminal, verdict, verdict.report)
 
 
-def _write_report(terminal: Any, example: str, report: PathReport) -> None:
-    terminal.write_line(f"{example}: {report.summary()}", bold=True)
+def _write_report(terminal: Any, verdict: Verdict, report: PathReport) -> None:
+    terminal.write_line(f"{verdict.example}: {report.summary()} ({verdict.seconds:.1f} s)", bold=True)
     for line in report.table().splitlines():
         terminal.write_line(f"  {line}", red=line.endswith("DEAD"))
     for skipped in report.skipped:
