@@ -14,7 +14,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -342,16 +342,28 @@ def fault_plan(harness_session: HarnessSession) -> Callable[..., AbstractContext
     return harness_session.faults
 
 
+@contextmanager
+def _told_without_traceback() -> Iterator[None]:
+    """Let the harness's own errors speak for themselves: they say what, where and what next."""
+    try:
+        yield
+    except HarnessError as error:
+        pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+
+
 @pytest.fixture(scope="module")
 def example_dir(request: pytest.FixtureRequest) -> Path:
     """The Terraform root of this test module."""
-    return example_dir_of(request.node, request.config)
+    with _told_without_traceback():
+        return example_dir_of(request.node, request.config)
 
 
 @pytest.fixture(scope="module")
 def deployment(harness_session: HarnessSession, example_dir: Path) -> Iterator[Deployment]:
     """This module's example, deployed; destroyed when the module's last test is done."""
-    yield harness_session.deployment(example_dir)
+    with _told_without_traceback():
+        deployed = harness_session.deployment(example_dir)
+    yield deployed
     harness_session.release(example_dir)
 
 

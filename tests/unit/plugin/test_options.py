@@ -64,6 +64,19 @@ def test_a_module_without_a_terraform_root_is_told_how_to_name_one(project: Proj
     assert ran.returncode == pytest.ExitCode.TESTS_FAILED
     assert "There is no Terraform root" in ran.stdout
     assert "pytest.mark.terraform" in ran.stdout
+    assert "Traceback" not in ran.stdout
+    assert "plugin.py" not in ran.stdout
+
+
+def test_a_missing_terraform_is_said_without_a_traceback(project: Project) -> None:
+    project.write("test_thing.py", TEST)
+
+    ran = project.pytest(HARNESS_TERRAFORM="/nowhere/terraform")
+
+    assert ran.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "'/nowhere/terraform' (from HARNESS_TERRAFORM) is not an executable" in ran.stdout
+    assert "Install Terraform" in ran.stdout
+    assert "executable.py" not in ran.stdout
 
 
 def test_the_marker_names_another_root(project: Project) -> None:
