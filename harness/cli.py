@@ -21,15 +21,16 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.cli_output import FAILED, INTERRUPTED, OK, OWNED, USAGE, Command, Output, duration, pairs, shown
+from harness.cli_state import catalog_of, location_of
 from harness.cli_sweep import add_sweep
-from harness.destroy_all import Result, choose, destroy_entries, resources_of
+from harness.destroy_all import Result, choose, destroy_entries, state_of
 from harness.duration import show_duration
 from harness.errors import ConfigurationError, HarnessError
 from harness.events import EventBus
 from harness.infra import Infra
 from harness.ledger import Entry, Ledger
-from harness.targets import ENDPOINT_SETTING, TARGET_SETTING, Target, target_from_environment
-from harness.terraform.state import read_state
+from harness.remote import STATE_SETTING, Catalog, Remote
+from harness.targets import ENDPOINT_SETTING, TARGET_SETTING, Target, outlives_this_process, target_from_environment
 from harness.workspace import state_path
 
 
@@ -67,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON on standard output")
+    common.add_argument(
+        "--state",
+        metavar="s3://BUCKET/PREFIX",
+        help=f"where states and the shared ledger are (by default {STATE_SETTING})",
+    )
     common.add_argument("-v", "--verbose", action="store_true", help="log what is done")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -97,9 +103,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _list(_: argparse.Namespace, output: Output) -> int:
-    entries, unreadable = Ledger().entries()
-    rows = [_summary(entry) for entry in entries]
+def _list(options: argparse.Namespace, output: Output) -> int:
+    catalog = catalog_of(options, output)
+    entries, unreadable = catalog.entries()
+    rows = [_summary(entry, catalog.remote) for entry in entries]
 
     def table() -> Table:
         made = Table("workspace", "example", "target", "age", "status", "resources", "owner", box=None)
@@ -114,10 +121,11 @@ def _list(_: argparse.Namespace, output: Output) -> int:
 
 
 def _status(options: argparse.Namespace, output: Output) -> int:
-    entry = _entry(options.name)
-    resources = resources_of(entry)
+    catalog = catalog_of(options, output)
+    entry = _entry(options.name, catalog)
+    state = state_of(entry, catalog.remote)
     value = {
-        **_summary(entry),
+        **_summary(entry, catalog.remote),
         "example_dir": str(entry.example_dir),
         "directory": str(entry.directory),
         "created_at": entry.created_at,
@@ -128,7 +136,8 @@ def _status(options: argparse.Namespace, output: Output) -> int:
         "pid": entry.owner.pid,
         "host": entry.owner.host,
         "logs": str(Ledger().logs / entry.name),
-        "addresses": resources,
+        "state": entry.state or str(state_path(entry)),
+        "addresses": [resource.address for resource in state.resources],
     }
 
     def table() -> Table:
@@ -151,7 +160,8 @@ def _deploy(options: argparse.Namespace, output: Output) -> int:
         variables[name] = _json_or_text(value)
     bus = EventBus()
     bus.subscribe(output.progress)
-    infra = Infra(_lasting_target(), bus=bus)
+    target = _lasting_target()
+    infra = Infra(target, bus=bus, state=location_of(options))
     deployment = infra.deploy(options.directory, variables, keep=True)
     value = {"workspace": deployment.workspace.name, "outputs": shown(deployment.outputs, deployment.sensitive)}
     output.data(value, lambda: pairs({"workspace": deployment.workspace.name, **value["outputs"]}))
@@ -161,7 +171,7 @@ def _deploy(options: argparse.Namespace, output: Output) -> int:
 
 def _lasting_target() -> Target:
     """The environment's target, if what is deployed there outlives this command."""
-    if (os.environ.get(TARGET_SETTING) or "local") == "local" and not os.environ.get(ENDPOINT_SETTING):
+    if not outlives_this_process(os.environ):
         raise ConfigurationError(
             "A local cloud started by this command would end with it, and the deployment too",
             where="environment",
@@ -172,23 +182,23 @@ def _lasting_target() -> Target:
 
 
 def _outputs(options: argparse.Namespace, output: Output) -> int:
-    entry = _entry(options.name)
-    state = read_state(state_path(entry))
+    catalog = catalog_of(options, output)
+    state = state_of(_entry(options.name, catalog), catalog.remote)
     values = shown(state.outputs, frozenset() if options.show_sensitive else state.sensitive)
     output.data(values, lambda: pairs(values))
     return OK
 
 
 def _destroy(options: argparse.Namespace, output: Output) -> int:
-    entry = _entry(options.name)
+    entry = _entry(options.name, catalog_of(options, output))
     if entry.owner.alive() and not options.force:
         output.say(f"{entry.name} belongs to process {entry.owner.pid}, which still runs; --force destroys it anyway.")
         return OWNED
-    return _finish(_run([entry], output, parallel=1), [], output)
+    return _finish(_run([entry], output, parallel=1, force=options.force), [], output)
 
 
 def _destroy_all(options: argparse.Namespace, output: Output) -> int:
-    entries, unreadable = Ledger().entries()
+    entries, unreadable = catalog_of(options, output).entries()
     chosen, owned = choose(
         entries, kind=options.target, older_than=options.older_than, now=datetime.now(UTC), force=options.force
     )
@@ -202,14 +212,14 @@ def _destroy_all(options: argparse.Namespace, output: Output) -> int:
     accounts = sorted({entry.target.account_id for entry in chosen if entry.target.kind == "aws"})
     if accounts and not options.yes and not _agreed(accounts, chosen, output):
         return USAGE
-    code = _finish(_run(chosen, output, parallel=max(1, options.parallel)), unreadable, output)
+    code = _finish(_run(chosen, output, parallel=max(1, options.parallel), force=options.force), unreadable, output)
     return OWNED if code == OK and owned and not chosen else code
 
 
-def _run(entries: Sequence[Entry], output: Output, *, parallel: int) -> list[Result]:
+def _run(entries: Sequence[Entry], output: Output, *, parallel: int, force: bool) -> list[Result]:
     bus = EventBus()
     bus.subscribe(output.progress)
-    return destroy_entries(entries, parallel=parallel, bus=bus)
+    return destroy_entries(entries, parallel=parallel, bus=bus, force=force)
 
 
 def _finish(results: Sequence[Result], unreadable: Sequence[object], output: Output) -> int:
@@ -236,23 +246,22 @@ def _agreed(accounts: Sequence[str], chosen: Sequence[Entry], output: Output) ->
     return input(f"Destroy these in AWS account {', '.join(accounts)}? Only 'yes' is accepted: ").strip() == "yes"
 
 
-def _entry(name: str) -> Entry:
-    ledger = Ledger()
-    entry = ledger.read(name)
+def _entry(name: str, catalog: Catalog) -> Entry:
+    entry = catalog.read(name)
     if entry is None:
         raise ConfigurationError(
             f"There is no workspace {name!r} in the ledger",
-            where=str(ledger.home),
+            where=str(catalog.ledger.home),
             hint="`python -m harness.infra list` shows those there are; one that was destroyed is gone.",
         )
     return entry
 
 
-def _summary(entry: Entry) -> dict[str, Any]:
+def _summary(entry: Entry, remote: Remote | None) -> dict[str, Any]:
     alive = entry.owner.alive()
     owner: Literal["alive", "gone", "on another host"] = "on another host" if alive is None else "gone"
     try:
-        resources: int | str = len(resources_of(entry))
+        resources: int | str = len(state_of(entry, remote).resources)
     except HarnessError:
         resources = "unreadable state"
     return {

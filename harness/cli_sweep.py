@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from rich.table import Table
 
 from harness.cli_output import FAILED, OK, Command, Output, duration
+from harness.cli_state import location_of
 from harness.errors import AccountNotAllowedError, ConfigurationError
 from harness.ledger import Ledger
 from harness.leftovers import Clients
+from harness.remote import Catalog, Remote
 from harness.sweep import Orphan, look, sweep
 from harness.targets import ENDPOINT_SETTING, TARGET_SETTING, Target, target_from_environment
 
@@ -39,9 +41,10 @@ def add_sweep(command: Callable[[str, Command, str], argparse.ArgumentParser]) -
 def _sweep(options: argparse.Namespace, output: Output) -> int:
     target = _target(options)
     clients = Clients(target)
+    location = location_of(options)
     found = look(
         clients,
-        Ledger().read,
+        Catalog(Ledger(), Remote(location, target) if location else None).read,
         now=datetime.now(UTC),
         older_than=options.older_than,
         examples=options.example,

@@ -16,10 +16,11 @@ from harness.errors import HarnessError
 from harness.events import EventBus
 from harness.infra import Infra
 from harness.ledger import Entry
+from harness.remote import Location, Remote
 from harness.targets import allowed_accounts, target_of
-from harness.terraform.state import read_state
+from harness.terraform.state import EMPTY, State
 from harness.waiters import WaitTimeout
-from harness.workspace import state_path
+from harness.workspace import stored_state
 
 _CONNECT_SECONDS = 5.0
 
@@ -66,10 +67,19 @@ def choose(
     return [entry for entry in matching if entry not in owned], owned
 
 
-def destroy_entries(entries: Sequence[Entry], *, parallel: int, bus: EventBus | None = None) -> list[Result]:
-    """Destroy workspaces wherever they are; one result each, in their order."""
+def destroy_entries(
+    entries: Sequence[Entry], *, parallel: int, bus: EventBus | None = None, force: bool = False
+) -> list[Result]:
+    """Destroy workspaces wherever they are; one result each, in their order.
+
+    Args:
+        entries: The workspaces.
+        parallel: Destroys at once.
+        bus: Told of phases, resources and diagnostics.
+        force: Unlock states that another machine has locked.
+    """
     with ThreadPoolExecutor(max_workers=max(1, parallel), thread_name_prefix="destroy") as pool:
-        return list(pool.map(lambda entry: _destroy(entry, bus), entries))
+        return list(pool.map(lambda entry: _destroy(entry, bus, force=force), entries))
 
 
 def infra_of(entry: Entry, bus: EventBus | None = None) -> Infra:
@@ -78,16 +88,24 @@ def infra_of(entry: Entry, bus: EventBus | None = None) -> Infra:
     Raises:
         CredentialsError, AccountNotAllowedError: The credentials at hand aren't for its account.
     """
-    return Infra(target_of(entry.target, allowed_accounts(os.environ)), bus=bus)
+    location = Location.parse(entry.state) if entry.state else None
+    return Infra(target_of(entry.target, allowed_accounts(os.environ)), bus=bus, state=location)
 
 
-def resources_of(entry: Entry) -> list[str]:
-    """The addresses in a workspace's state.
+def state_of(entry: Entry, remote: Remote | None = None) -> State:
+    """A workspace's state; empty when Terraform never wrote one.
+
+    Args:
+        entry: The workspace.
+        remote: Where states are, if that is already at hand.
 
     Raises:
-        TerraformError: It can't be read.
+        TerraformError, ConfigurationError: It can't be read.
+        CredentialsError, AccountNotAllowedError: It is in S3, and the credentials at hand aren't for its account.
     """
-    return [resource.address for resource in read_state(state_path(entry)).resources]
+    if entry.state is not None and (remote is None or remote.location.url != entry.state):
+        remote = Remote(Location.parse(entry.state), target_of(entry.target, allowed_accounts(os.environ)))
+    return stored_state(entry, remote) or EMPTY
 
 
 def cloud_is_gone(endpoint_url: str) -> bool:
@@ -106,13 +124,13 @@ def cloud_is_gone(endpoint_url: str) -> bool:
         return error.errno == errno.ECONNREFUSED
 
 
-def _destroy(entry: Entry, bus: EventBus | None) -> Result:
+def _destroy(entry: Entry, bus: EventBus | None, *, force: bool) -> Result:
     try:
         infra = infra_of(entry, bus)
         if entry.target.kind == "local" and _on_this_machine(entry) and cloud_is_gone(entry.target.endpoint_url or ""):
             infra.forget(entry)
             return Result(entry.name, "gone", f"its local cloud {entry.target.endpoint_url} has ended, and all in it")
-        report = infra.destroy(entry)
+        report = infra.destroy(entry, force=force)
     except (HarnessError, WaitTimeout) as error:
         return Result(entry.name, "left", str(error))
     except Exception as error:  # noqa: BLE001 - one workspace's surprise must not keep the others from being destroyed

@@ -24,14 +24,15 @@ from harness.errors import ConfigurationError, TerraformError
 from harness.events import EventBus
 from harness.ledger import Entry, Ledger, Owner, default_cache, default_home
 from harness.leftovers import Clients, Leftover, delete_log_group
-from harness.targets import Target, target_from_environment
+from harness.remote import Catalog, Location, Remote, location_from
+from harness.targets import Target, outlives_this_process, target_from_environment
 from harness.teardown import DestroyReport, Teardown
 from harness.terraform.executable import find_terraform
 from harness.terraform.hcl import Module
 from harness.terraform.stage import reach
-from harness.terraform.state import read_state
+from harness.terraform.state import EMPTY
 from harness.waiters import EXECUTION, LOGS, THROTTLE, Clock, SystemClock
-from harness.workspace import Workshop, state_path
+from harness.workspace import Workshop
 
 __all__ = ["Deployment", "DestroyReport", "Infra", "Leftover", "terraform_deploy", "terraform_teardown"]
 
@@ -101,6 +102,8 @@ class Infra:
         clock: Where waits get their time from.
         cancelled: Interrupts a running init or apply when set; destroys are never interrupted by it.
         environ: The environment of settings and of Terraform, by default the process's.
+        state: Where the states of new workspaces go, with all that another machine needs to destroy them; None keeps
+            them in the home folder.
 
     Raises:
         ConfigurationError: The home folder can't be written.
@@ -116,11 +119,14 @@ class Infra:
         clock: Clock | None = None,
         cancelled: threading.Event | None = None,
         environ: Mapping[str, str] | None = None,
+        state: Location | None = None,
     ) -> None:
         self.target = target
         environ = dict(os.environ if environ is None else environ)
         self.ledger = Ledger(home or default_home(environ))
         self.bus = bus or EventBus()
+        remote = Remote(state, target) if state else None
+        self.catalog = Catalog(self.ledger, remote)
         self._workshop = Workshop(
             target,
             self.ledger,
@@ -129,18 +135,24 @@ class Infra:
             clock or SystemClock(),
             environ,
             cancelled,
+            remote,
         )
         self._clients = Clients(target)
         self._teardown = Teardown(self._workshop, self._clients)
 
     @classmethod
     def from_environment(cls) -> Infra:
-        """On the target that ``HARNESS_TARGET`` and its companions name, see `target_from_environment`."""
-        return cls(target_from_environment())
+        """On the target that ``HARNESS_TARGET`` and its companions name, see `target_from_environment`.
+
+        ``HARNESS_STATE`` says where states go, unless the target is a local cloud of this process's own: it ends with
+        the process, and all in it.
+        """
+        location = location_from(os.environ)
+        return cls(target_from_environment(), state=location if outlives_this_process(os.environ) else None)
 
     def workspaces(self) -> list[Entry]:
         """The workspaces in the ledger, oldest first, whoever made them; unreadable entries are logged."""
-        entries, unreadable = self.ledger.entries()
+        entries, unreadable = self.catalog.entries()
         for bad in unreadable:
             _log.warning("%s", bad.error)
         return entries
@@ -171,10 +183,11 @@ class Infra:
         shop = self._workshop
         self.ledger.prune_logs(shop.clock.now())
         executable = find_terraform(shop.environ)
+        shop.check_remote(executable)
         plan = shop.plan(modules.values(), executable)
         entry = shop.new_entry(directory, modules, executable, keep=keep)
         with self._locked(entry.name):
-            self.ledger.write(entry)
+            shop.write(entry)
             applying = False
             try:
                 staged = shop.prepare(entry, modules, plan, variables or {})
@@ -189,18 +202,22 @@ class Infra:
                 raise
         return Deployment(ready, self.target, state.outputs, state.sensitive)
 
-    def destroy(self, workspace: str | Entry | Deployment) -> DestroyReport:
+    def destroy(self, workspace: str | Entry | Deployment, *, force: bool = False) -> DestroyReport:
         """Destroy a workspace and verify that nothing of it is left.
 
         May be repeated, and called for what another process left. A workspace that isn't in the ledger any more has
         been destroyed, which is reported as such.
+
+        Args:
+            workspace: The workspace, or its name.
+            force: Unlock its state though another machine has locked it.
 
         Raises:
             ConfigurationError: There never was such a name, or its ledger entry can't be read.
         """
         name = workspace if isinstance(workspace, str) else _entry_of(workspace).name
         with self._locked(name):
-            entry = self.ledger.read(name)
+            entry = self.catalog.read(name)
             if entry is None:
                 if isinstance(workspace, str):
                     raise ConfigurationError(
@@ -209,7 +226,7 @@ class Infra:
                         hint="`python -m harness.infra list` shows those there are; one that was destroyed is gone.",
                     )
                 return DestroyReport(name, _entry_of(workspace).example)
-            return self._teardown.destroy(entry)
+            return self._teardown.destroy(entry, force=force)
 
     def open(self, entry: Entry) -> Deployment:
         """The deployment of a workspace that is in the ledger, read from its state.
@@ -217,13 +234,14 @@ class Infra:
         Raises:
             TerraformError: Its state can't be read.
         """
-        state = read_state(state_path(entry))
+        state = self._workshop.state(entry) or EMPTY
         return Deployment(entry, self.target, state.outputs, state.sensitive)
 
     def forget(self, entry: Entry) -> None:
         """Drop a workspace whose cloud is gone, and its resources with it: ledger entry, folder and logs."""
         with self._locked(entry.name):
-            self._workshop.drop(entry, keep_logs=False)
+            # A state in that cloud's S3 is gone as well.
+            self._workshop.drop(replace(entry, state=None), keep_logs=False)
 
     def _undo(self, entry: Entry, error: BaseException, *, applied: bool) -> None:
         """Destroy what a failed deploy made. Never raises for it: ``error`` is what the caller has to hear."""

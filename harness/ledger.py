@@ -28,7 +28,7 @@ from platformdirs import user_cache_path, user_state_path
 from harness.errors import ConfigurationError
 from harness.processes import process_identity
 
-SCHEMA = 1
+SCHEMA = 2
 HOME_SETTING = "HARNESS_HOME"
 CACHE_SETTING = "HARNESS_CACHE"
 _APP = "durable-harness"
@@ -117,6 +117,8 @@ class Entry:
         keep: Whether it was asked to stay.
         functions: Names of Lambda functions known to be in it.
         log_groups: Names of log groups known to belong to it.
+        state: Where its state is, as ``HARNESS_STATE`` spells it; None is in its folder.
+        fingerprint: What tells whether files, variables or the function's zip have changed since the deploy.
     """
 
     name: str
@@ -134,6 +136,8 @@ class Entry:
     keep: bool = False
     functions: tuple[str, ...] = ()
     log_groups: tuple[str, ...] = ()
+    state: str | None = None
+    fingerprint: str = ""
 
     @property
     def var_file(self) -> Path:
@@ -150,6 +154,19 @@ class Entry:
         """Terraform's CLI configuration for this workspace."""
         return self.directory / "terraform.tfrc"
 
+    def moved_to(self, workspaces: Path) -> Entry:
+        """The entry of another machine with its folder among this machine's.
+
+        Raises:
+            ConfigurationError: Its name or its paths lead out of that folder.
+        """
+        directory = workspaces / self.name
+        if directory.parent != workspaces or not self.root.is_relative_to(self.directory) or ".." in self.root.parts:
+            raise ConfigurationError(
+                f"The entry's folder {self.root} isn't the one of a workspace {self.name!r}", where=self.state
+            )
+        return dataclasses.replace(self, directory=directory, root=directory / self.root.relative_to(self.directory))
+
     def to_json(self) -> dict[str, Any]:
         """The entry as it is on disk."""
         return {"schema": SCHEMA, **cast("dict[str, Any]", _plain(dataclasses.asdict(self)))}
@@ -161,7 +178,8 @@ class Entry:
         Raises:
             KeyError, TypeError, ValueError: A field is missing or isn't what it should be.
         """
-        fields = {field.name: document[field.name] for field in dataclasses.fields(cls)}
+        since = {"state": None, "fingerprint": ""} if document["schema"] == 1 else {}
+        fields = {field.name: {**since, **document}[field.name] for field in dataclasses.fields(cls)}
         fields["target"] = TargetRecord(**fields["target"])
         fields["owner"] = Owner(**fields["owner"])
         for name in ("example_dir", "directory", "root"):
@@ -282,23 +300,31 @@ class Ledger:
                 continue  # another process has just destroyed it
         return sorted(found, key=lambda entry: entry.created_at), unreadable
 
+    @classmethod
+    def _load(cls, path: Path) -> Entry:
+        return cls.parse(path.read_text(encoding="utf-8"), str(path))
+
     @staticmethod
-    def _load(path: Path) -> Entry:
-        text = path.read_text(encoding="utf-8")
+    def parse(text: str, where: str) -> Entry:
+        """The entry that a file's text holds.
+
+        Raises:
+            ConfigurationError: It is damaged, or a later release's.
+        """
         try:
             document = json.loads(text)
             schema = document["schema"]
             if isinstance(schema, int) and schema > SCHEMA:
                 raise ConfigurationError(
                     f"The ledger entry has schema {schema}, this release knows {SCHEMA}",
-                    where=str(path),
+                    where=where,
                     hint="Use the later release of the harness that wrote it; the entry is left as it is.",
                 )
             return Entry.from_json(document)
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 f"The ledger entry can't be read: {type(error).__name__}: {error}",
-                where=str(path),
+                where=where,
                 hint="It is left as it is. The workspace's folder, of the same name, has what Terraform needs.",
             ) from error
 

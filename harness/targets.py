@@ -366,6 +366,11 @@ def target_from_environment(environ: Mapping[str, str] | None = None) -> Target:
     return local_target(_process_cloud(region or DEFAULT_REGION, scale))
 
 
+def outlives_this_process(environ: Mapping[str, str]) -> bool:
+    """Whether the target that the environment names isn't a local cloud that starts and ends with this process."""
+    return (environ.get(TARGET_SETTING) or "local") != "local" or bool(environ.get(ENDPOINT_SETTING))
+
+
 def allowed_accounts(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The account ids in ``HARNESS_ALLOWED_ACCOUNTS``; none allows any."""
     return tuple(_split(environ.get(ACCOUNTS_SETTING, "")))

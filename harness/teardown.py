@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import socket
 from dataclasses import dataclass
 
 from harness.errors import HarnessError, LeakError, TerraformError
 from harness.ledger import Entry
 from harness.leftovers import LISTED_TYPES, Clients, Leftover, delete_log_group, find, remove, stop_executions
 from harness.terraform.process import wait_until_idle
-from harness.terraform.state import EMPTY, State, read_state
+from harness.terraform.project import StateLockedError
+from harness.terraform.state import EMPTY, State
 from harness.waiters import FUNCTION_GONE, Deadline, WaitTimeout, wait_until_gone
-from harness.workspace import Workshop, executable_of, hold_file, state_path
+from harness.workspace import Workshop, executable_of, hold_file
 
 _log = logging.getLogger(__name__)
 
@@ -89,12 +91,13 @@ class Teardown:
     workshop: Workshop
     clients: Clients
 
-    def destroy(self, entry: Entry, *, keep_logs: bool = False) -> DestroyReport:
+    def destroy(self, entry: Entry, *, keep_logs: bool = False, force: bool = False) -> DestroyReport:
         """Destroy a workspace whose lock the caller holds; the ledger forgets it only when nothing is left.
 
         Args:
             entry: The workspace.
             keep_logs: Keep Terraform's logs also when all is well, because an error names them.
+            force: Unlock a state that another machine has locked.
         """
         clock = self.workshop.clock
         started = clock.monotonic()
@@ -103,13 +106,11 @@ class Teardown:
         with self.workshop.phase(entry, "destroy") as outcome:
             try:
                 wait_until_idle(hold_file(entry), deadline=Deadline.after(_IDLE_SECONDS, clock))
-                entry = self.workshop.note(entry, _state(entry), "destroying")
+                state = self._state(entry)
+                entry = self.workshop.note(entry, state or EMPTY, "destroying")
                 stopped = sum(stop_executions(self.clients, function) for function in entry.functions)
-                if state_path(entry).is_file():
-                    executable = executable_of(entry, self.workshop.environ)
-                    project = self.workshop.project(entry, executable, cancellable=False)
-                    self.workshop.reinitialise(entry, project)
-                    project.destroy()
+                if state is not None:
+                    self._destroy(entry, force=force)
                 self._wait_until_gone(entry)
             except (HarnessError, WaitTimeout) as error:
                 problem = str(error)
@@ -117,7 +118,7 @@ class Teardown:
         with self.workshop.phase(entry, "verify") as outcome:
             left, removed, unverified = self._verify(entry)
             outcome.ok = not left
-        if problem is not None and not left and not unverified and _all_listed(entry):
+        if problem is not None and not left and not unverified and self._all_listed(entry):
             # What Terraform couldn't do was done by name, or somebody else did it.
             _log.warning("Terraform's destroy of %s failed, but nothing is left: %s", entry.name, problem)
             problem, keep_logs = None, True
@@ -126,6 +127,37 @@ class Teardown:
         if report.clean:
             self.workshop.drop(entry, keep_logs=keep_logs)
         return report
+
+    def _destroy(self, entry: Entry, *, force: bool) -> None:
+        executable = executable_of(entry, self.workshop.environ)
+        self.workshop.restore(entry, executable)
+        project = self.workshop.project(entry, executable, cancellable=False)
+        self.workshop.reinitialise(entry, project)
+        try:
+            project.destroy()
+        except StateLockedError as error:
+            # On this machine no command runs in the workspace any more, so one that was killed left the lock.
+            if error.lock.host != socket.gethostname() and not force:
+                raise
+            _log.warning("Unlocking the state of %s: %s", entry.name, error.what)
+            project.force_unlock(error.lock)
+            project.destroy()
+
+    def _state(self, entry: Entry) -> State | None:
+        try:
+            return self.workshop.state(entry)
+        except TerraformError as error:
+            # Terraform itself says what is wrong with it, and what was created is found by name.
+            _log.warning("%s", error)
+            return EMPTY
+
+    def _all_listed(self, entry: Entry) -> bool:
+        """Whether all that the state still names is of a kind that the search by name covers."""
+        try:
+            state = self.workshop.state(entry) or EMPTY
+        except TerraformError:
+            return False
+        return all(resource.kind in LISTED_TYPES for resource in state.resources)
 
     def _wait_until_gone(self, entry: Entry) -> None:
         policy = self.workshop.target.policy(FUNCTION_GONE).with_clock(self.workshop.clock)
@@ -157,20 +189,3 @@ class Teardown:
     def _delete_groups(self, groups: dict[str, None]) -> None:
         for group in groups:
             delete_log_group(self.clients["logs"], group, self.clients.throttle)
-
-
-def _state(entry: Entry) -> State:
-    try:
-        return read_state(state_path(entry))
-    except TerraformError as error:
-        # Terraform itself says what is wrong with it, and what was created is found by name.
-        _log.warning("%s", error)
-        return EMPTY
-
-
-def _all_listed(entry: Entry) -> bool:
-    """Whether all that the state still names is of a kind that the search by name covers."""
-    try:
-        return all(resource.kind in LISTED_TYPES for resource in read_state(state_path(entry)).resources)
-    except TerraformError:
-        return False

@@ -17,11 +17,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.errors import ConfigurationError, HarnessError
+from packaging.version import Version
+
+from harness.errors import ConfigurationError, HarnessError, TerraformVersionError
 from harness.events import EventBus, PhaseFinished, PhaseStarted
 from harness.ledger import Entry, Ledger, Owner, Status
 from harness.leftovers import EXPIRES_TAG, WORKSPACE_TAG
 from harness.packaging import build_zip
+from harness.remote import STATE_SETTING, Location, Remote
 from harness.targets import Target
 from harness.terraform.compat import apply_compat
 from harness.terraform.driver import Runner
@@ -32,7 +35,7 @@ from harness.terraform.project import RETRIES, Project
 from harness.terraform.providers import ProviderPlan, find_mirror, plan_providers, provider_mode
 from harness.terraform.redact import Redactor, credentials
 from harness.terraform.stage import StagedTree, reach, stage
-from harness.terraform.state import State, local_state_path
+from harness.terraform.state import EMPTY, State, local_state_path, read_state
 from harness.terraform.template import initialise, is_initialised, override_backend, template_key
 from harness.waiters import Clock
 
@@ -43,6 +46,10 @@ _SUFFIX_LENGTH = 8
 _EXAMPLE_LENGTH = 40
 EXPIRES_AFTER = timedelta(hours=24)
 """How long after its deploy nobody should need a workspace any more."""
+
+_PACKAGE = "package.zip"
+# https://developer.hashicorp.com/terraform/language/backend/s3#state-locking
+_FIRST_WITH_S3_LOCKS = Version("1.10")
 
 Phase = Literal["package", "stage", "init", "apply", "destroy", "verify"]
 
@@ -66,6 +73,7 @@ class Workshop:
         clock: Where waits get their time from.
         environ: The environment of settings and of Terraform.
         cancelled: Interrupts a running init or apply when set.
+        remote: Where the states of new workspaces go; None keeps them in their folders.
     """
 
     target: Target
@@ -75,6 +83,7 @@ class Workshop:
     clock: Clock
     environ: Mapping[str, str]
     cancelled: threading.Event | None = None
+    remote: Remote | None = None
 
     def __post_init__(self) -> None:
         self._run = f"{self.clock.now():%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
@@ -119,6 +128,7 @@ class Workshop:
             created_at=now,
             expires_at=now + EXPIRES_AFTER,
             keep=keep,
+            state=self.remote.location.url if self.remote else None,
         )
 
     def prepare(
@@ -138,19 +148,20 @@ class Workshop:
                 with self.phase(entry, "package"):
                     package = build_zip(entry.example_dir / "function", cache_dir=self.cache / "packages")
                     # A copy: the workspace must be destroyable, and its plan readable, without the cache.
-                    own = entry.directory / "package.zip"
+                    own = entry.directory / _PACKAGE
                     shutil.copyfile(package.path, own)
                     values.update(package_path=str(own), package_hash=package.sha256_base64)
             with self.phase(entry, "stage"):
                 staged = stage(entry.example_dir, entry.directory / "tree", modules)
-                override_backend(staged)
-                if plan.compat:
-                    apply_compat(staged, plan.pins)
                 declared = {name: value for name, value in values.items() if name in root.variables}
                 _write_private(entry.var_file, json.dumps({**declared, **variables}))
                 inherited = inherited_variables(self.environ, frozenset(root.variables))
                 _write_private(entry.environment_file, json.dumps(inherited))
-                _write_private(entry.cli_config, plan.cli_config(self._users_cli_config()))
+                remote = self.remote_of(entry)
+                if remote is not None:
+                    # As it is written: another machine may have other providers.
+                    remote.store(entry, ("tree", entry.var_file.name, entry.environment_file.name, _PACKAGE))
+                self._generate(entry, staged, plan)
         except OSError as error:
             raise ConfigurationError(
                 f"The workspace's folder can't be written: {error.strerror or error}",
@@ -158,6 +169,82 @@ class Workshop:
                 hint="Free space or permissions there, or set HARNESS_HOME to another folder.",
             ) from error
         return staged
+
+    def restore(self, entry: Entry, executable: Executable) -> None:
+        """Bring a workspace's files to this machine, if it was deployed by another one.
+
+        Raises:
+            ConfigurationError: They can't be fetched, or written here.
+            ProviderNotFoundError: A provider can't be had here.
+        """
+        remote = self.remote_of(entry)
+        if remote is None or entry.cli_config.is_file():
+            return
+        if not remote.fetch(entry):
+            raise ConfigurationError(
+                "The workspace's files aren't in S3, though its state is",
+                where=remote.location.url,
+                hint=f"The machine that deployed it, {entry.owner.host}, may have them: run the destroy there.",
+            )
+        values = json.loads(entry.var_file.read_text(encoding="utf-8"))
+        if "package_path" in values:
+            values["package_path"] = str(entry.directory / _PACKAGE)
+            _write_private(entry.var_file, json.dumps(values))
+        modules = reach(entry.root)
+        plan = self.plan(modules.values(), executable)
+        self._generate(entry, StagedTree(entry.root, modules), plan)
+
+    def _generate(self, entry: Entry, staged: StagedTree, plan: ProviderPlan) -> None:
+        """Write what depends on this machine and on the target; the CLI configuration last, which says it is whole."""
+        remote = self.remote_of(entry)
+        override_backend(staged, remote.backend if remote else None)
+        if plan.compat:
+            apply_compat(staged, plan.pins)
+        _write_private(entry.cli_config, plan.cli_config(self._users_cli_config()))
+
+    def remote_of(self, entry: Entry) -> Remote | None:
+        """Where a workspace's state is, None when that is its folder."""
+        if entry.state is None:
+            return None
+        if self.remote is not None and self.remote.location.url == entry.state:
+            return self.remote
+        return Remote(Location.parse(entry.state), self.target)
+
+    def check_remote(self, executable: Executable) -> None:
+        """Look whether a workspace's state could be stored where it is to go.
+
+        Raises:
+            ConfigurationError: There is no such bucket, or it may not be used.
+            TerraformVersionError: Terraform can't lock a state in S3.
+        """
+        if self.remote is None:
+            return
+        if executable.version < _FIRST_WITH_S3_LOCKS:
+            raise TerraformVersionError(
+                f"{executable} can't lock a state in S3, {_FIRST_WITH_S3_LOCKS} or later can",
+                where=self.remote.location.url,
+                hint=f"Install a later one, or unset {STATE_SETTING}.",
+            )
+        self.remote.check()
+
+    def state(self, entry: Entry) -> State | None:
+        """A workspace's state; None when Terraform never wrote one.
+
+        Raises:
+            TerraformError: It can't be read.
+        """
+        return stored_state(entry, self.remote_of(entry))
+
+    def write(self, entry: Entry) -> None:
+        """Write a workspace into the ledger, here and beside its state.
+
+        Raises:
+            ConfigurationError: It can't be written.
+        """
+        self.ledger.write(entry)
+        remote = self.remote_of(entry)
+        if remote is not None:
+            remote.write(entry)
 
     def initialise(self, entry: Entry, project: Project, staged: StagedTree, executable: Executable) -> None:
         """Init from a template.
@@ -193,18 +280,31 @@ class Workshop:
             clock=self.clock,
         )
         policy = self.target.policy(RETRIES).with_clock(self.clock)
-        return Project(executable, entry.root, entry.name, entry.example, runner, entry.var_file, self.bus, policy)
+        return Project(
+            executable,
+            entry.root,
+            entry.name,
+            entry.example,
+            runner,
+            entry.var_file,
+            self.bus,
+            policy,
+            load_state=lambda: self.state(entry) or EMPTY,
+        )
 
     def note(self, entry: Entry, state: State, status: Status) -> Entry:
         """Write what the state names into the ledger: it is needed when the state is lost."""
         functions = dict.fromkeys([*entry.functions, *state.names("aws_lambda_function", "function_name")])
         groups = dict.fromkeys([*entry.log_groups, *state.names("aws_cloudwatch_log_group", "name")])
         noted = replace(entry, status=status, functions=tuple(functions), log_groups=tuple(groups))
-        self.ledger.write(noted)
+        self.write(noted)
         return noted
 
     def drop(self, entry: Entry, *, keep_logs: bool) -> None:
-        """Forget a workspace of which nothing is left: folder, logs, and last the ledger entry."""
+        """Forget a workspace of which nothing is left: state, folder, logs, and last the ledger entry."""
+        remote = self.remote_of(entry)
+        if remote is not None:
+            remote.forget(entry.name)
         shutil.rmtree(entry.directory, ignore_errors=True)
         if not keep_logs:
             shutil.rmtree(self.ledger.logs / entry.name, ignore_errors=True)
@@ -262,8 +362,20 @@ def hold_file(entry: Entry) -> Path:
 
 
 def state_path(entry: Entry) -> Path:
-    """Where a workspace's state is."""
+    """Where the state of a workspace is that keeps it in its folder."""
     return local_state_path(entry.root, entry.name)
+
+
+def stored_state(entry: Entry, remote: Remote | None) -> State | None:
+    """A workspace's state from where it is stored; None when Terraform never wrote one.
+
+    Raises:
+        TerraformError: It can't be read.
+    """
+    if remote is not None:
+        return remote.state(entry.name)
+    path = state_path(entry)
+    return read_state(path) if path.is_file() else None
 
 
 def executable_of(entry: Entry, environ: Mapping[str, str]) -> Executable:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from python_terraform import IsFlagged
 
 from harness.errors import ProviderNotFoundError, TerraformError
 from harness.events import EventBus
@@ -38,10 +42,59 @@ class TerraformInterruptedError(TerraformError):
     """A command was interrupted: by a timeout, or because the session is ending."""
 
 
+@dataclass(frozen=True)
+class Lock:
+    """Who holds a state's lock, as Terraform tells it.
+
+    Attributes:
+        id: What ``force-unlock`` asks for.
+        who: ``user@host``.
+        created: When, as Terraform writes it.
+    """
+
+    id: str
+    who: str
+    created: str
+
+    @property
+    def host(self) -> str:
+        """The machine that it was taken on."""
+        return self.who.rpartition("@")[2]
+
+
+class StateLockedError(TerraformError):
+    """The state is locked: somebody works on it, or was killed while doing so.
+
+    Attributes:
+        lock: Who holds it.
+    """
+
+    def __init__(self, lock: Lock, *, where: str) -> None:
+        super().__init__(
+            f"The state is locked by {lock.who} since {lock.created}",
+            where=where,
+            hint="Wait until that has ended. If it was killed, repeat the destroy with --force, which unlocks the "
+            f"state (as `terraform force-unlock {lock.id}` does).",
+        )
+        self.lock = lock
+
+
+def read_lock(text: str) -> Lock | None:
+    """The lock that a diagnostic is about, None when it is about something else.
+
+    The id follows ``Lock Info:``; the S3 backend names a request's id before it.
+    """
+    _, found, info = " ".join(text.split()).partition("Lock Info: ")
+    lock = re.match(r"ID: (\S+) .*?Who: (\S+) .*?Created: (.+?) Info:", f"{info} Info:")
+    return Lock(*lock.groups()) if found and lock else None
+
+
 def classify_apply(error: BaseException) -> Outcome:
     """What an error of `Project` means for its retries; an interrupted command is never repeated."""
     text = str(error)
-    if isinstance(error, TerraformInterruptedError) or any(final in text.lower() for final in _FINAL):
+    if isinstance(error, (TerraformInterruptedError, StateLockedError)) or any(
+        final in text.lower() for final in _FINAL
+    ):
         return Outcome.FATAL
     if iam_propagating(text):
         return Outcome.NOT_YET
@@ -69,6 +122,7 @@ class Project:
         var_file: The workspace's variables.
         bus: Where events go.
         policy: What is retried.
+        load_state: Reads the state from where its backend keeps it; by default the local backend's file.
     """
 
     executable: Executable
@@ -79,6 +133,7 @@ class Project:
     var_file: Path
     bus: EventBus
     policy: Policy
+    load_state: Callable[[], State] | None = None
 
     @property
     def state_path(self) -> Path:
@@ -86,12 +141,12 @@ class Project:
         return local_state_path(self.root, self.workspace)
 
     def state(self) -> State:
-        """The state as it is on disk; its sensitive outputs are redacted from now on.
+        """The state as it is stored; its sensitive outputs are redacted from now on.
 
         Raises:
             TerraformError: It can't be read.
         """
-        state = read_state(self.state_path)
+        state = self.load_state() if self.load_state else read_state(self.state_path)
         self.runner.redact.add([state.outputs[name] for name in state.sensitive])
         return state
 
@@ -102,7 +157,9 @@ class Project:
             ProviderNotFoundError: A provider can't be had.
             TerraformError: It failed otherwise.
         """
-        driver = self._driver(with_variables=False)
+        # A backend's init refuses a workspace that doesn't exist yet; apply makes it.
+        env = {name: value for name, value in self.runner.env.items() if name != "TF_WORKSPACE"}
+        driver = TerraformDriver(self.executable.path, self.root, dataclasses.replace(self.runner, env=env))
 
         def attempt() -> None:
             code, stdout, stderr = driver.init_quietly(timeout=INIT_TIMEOUT)
@@ -136,12 +193,13 @@ class Project:
         Success proves nothing about what is in no state.
 
         Raises:
+            StateLockedError: Somebody else works on the state, or was killed while doing so.
             TerraformError: What the state names isn't all gone.
             KeyboardInterrupt: Terraform has ended by then, with its state written.
         """
         try:
             self._destroy_once(refresh=False, timeout=timeout)
-        except TerraformInterruptedError:
+        except (TerraformInterruptedError, StateLockedError):
             raise
         except TerraformError as error:
             _log.warning("Destroying %s again, with refresh: %s", self.workspace, error.what)
@@ -149,6 +207,22 @@ class Project:
                 lambda: self._destroy_once(refresh=True, timeout=timeout),
                 policy=self.policy,
                 what=f"terraform destroy for {self.workspace}",
+            )
+
+    def force_unlock(self, lock: Lock) -> None:
+        """Run ``terraform force-unlock``; the caller knows that nobody works on the state.
+
+        https://developer.hashicorp.com/terraform/cli/commands/force-unlock
+
+        Raises:
+            TerraformError: It failed.
+        """
+        driver = self._driver(with_variables=False)
+        code, stdout, stderr = driver.cmd("force-unlock", lock.id, force=IsFlagged)
+        if code != 0:
+            raise TerraformError(
+                f"terraform force-unlock failed: {' '.join((stderr or stdout).split())}",
+                where=self._where("force-unlock", driver),
             )
 
     def _destroy_once(self, *, refresh: bool, timeout: float) -> None:
@@ -185,6 +259,9 @@ class Project:
             if done.killed:
                 reason += " and had to be killed, so its state may miss a resource"
             return TerraformInterruptedError(f"terraform {command} {reason}", where=where, hint=hint)
+        lock = next((found for error in ui.errors if (found := read_lock(error.detail))), None)
+        if lock is not None:
+            return StateLockedError(lock, where=where)
         more = f" (and {len(ui.errors) - 1} more)" if len(ui.errors) > 1 else ""
         code = f"exit code {done.code}" if done else "no exit code"
         return TerraformError(f"terraform {command} failed: {first or code}{more}", where=where, hint=hint)

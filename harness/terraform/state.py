@@ -73,14 +73,32 @@ def read_state(path: Path) -> State:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return EMPTY
+    return parse_state(
+        text,
+        str(path),
+        f"The one before it is {path.name}.backup in the same folder; put that in its place and try again.",
+    )
+
+
+def parse_state(text: str, where: str, hint: str = "An earlier version of the object may be whole.") -> State:
+    """Read a state's text; an empty one is an empty state.
+
+    Args:
+        text: The text.
+        where: Where it comes from, for errors.
+        hint: What to do when it can't be read.
+
+    Raises:
+        TerraformError: It is cut short, or of another format.
+    """
     if not text.strip():
         return EMPTY
     try:
         document = json.loads(text)
         if document["version"] != _FORMAT:
             raise TerraformError(
-                f"The state file has format version {document['version']}, only {_FORMAT} is known",
-                where=str(path),
+                f"The state has format version {document['version']}, only {_FORMAT} is known",
+                where=where,
                 hint="Use the Terraform release that wrote it, or a later version of the harness.",
             )
         outputs = document.get("outputs", {})
@@ -91,9 +109,7 @@ def read_state(path: Path) -> State:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TerraformError(
-            "The state file can't be read: it is cut short or was edited",
-            where=str(path),
-            hint=f"The one before it is {path.name}.backup in the same folder; put that in its place and try again.",
+            "The state can't be read: it is cut short or was edited", where=where, hint=hint
         ) from error
 
 

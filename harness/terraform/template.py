@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from filelock import FileLock
@@ -32,16 +32,26 @@ _FORMAT = 1
 _HASHES = re.compile(r"^\s*hashes\s*=\s*\[[^\]]*\]\n", re.MULTILINE)
 
 
-def override_backend(staged: StagedTree) -> None:
-    """Give a staged root that declares a backend the local one instead.
+def override_backend(staged: StagedTree, remote: Mapping[str, str | bool] | None = None) -> None:
+    """Give a staged root the backend of its workspace, whatever it declares.
 
     A test's state belongs to its workspace: in the declared backend it would meet the state of real deployments.
     https://developer.hashicorp.com/terraform/language/files/override#merging-terraform-blocks
+
+    Args:
+        staged: The copy.
+        remote: The arguments of the S3 backend; None is the local one.
     """
-    if staged.modules[staged.root].backend is not None:
-        (staged.root / BACKEND_OVERRIDE).write_text(
-            '# Generated for this staged copy.\nterraform {\n  backend "local" {}\n}\n', encoding="utf-8"
-        )
+    if remote is not None:
+        arguments = "".join(f"    {name} = {json.dumps(value)}\n" for name, value in remote.items())
+        body = f'  backend "s3" {{\n{arguments}  }}\n'
+    elif staged.modules[staged.root].backend is not None:
+        body = '  backend "local" {}\n'
+    else:
+        return
+    (staged.root / BACKEND_OVERRIDE).write_text(
+        f"# Generated for this staged copy.\nterraform {{\n{body}}}\n", encoding="utf-8"
+    )
 
 
 def template_key(staged: StagedTree, executable: Executable, cli_config: str) -> str:

@@ -31,6 +31,7 @@ from harness.waiters import SYSTEM_CLOCK, Deadline
 from harness.workspace import hold_file, state_path
 
 from .gate import Gate, Side
+from .tree import descendants
 
 REPOSITORY = Path(__file__).parents[2]
 GENEROUS = 120.0
@@ -242,19 +243,6 @@ class Run:
     def output(self) -> str:
         """What pytest printed."""
         return (self._folder / "output").read_text(encoding="utf-8", errors="replace")
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes below one, parents first."""
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    children: dict[int, list[int]] = {}
-    for line in listing.splitlines():
-        child, parent = map(int, line.split())
-        children.setdefault(parent, []).append(child)
-    found = [pid]
-    for one in found:
-        found += children.get(one, [])
-    return found[1:]
 
 
 def crash(moment: Moment, folder: Path, ledger: Ledger, cloud: LocalCloud, gate: Gate) -> Crash:

@@ -66,6 +66,14 @@ def test_an_entry_of_a_later_release_is_refused_and_not_touched(home: Path, make
     assert path.read_text() == text
 
 
+def test_an_entry_of_the_first_schema_is_still_read(home: Path, make_entry: EntryMaker) -> None:
+    document = {**make_entry().to_json(), "schema": 1}
+    del document["state"], document["fingerprint"]
+    ledger = Ledger(home)
+    ledger.path(make_entry().name).write_text(json.dumps(document))
+    assert ledger.read(make_entry().name) == make_entry()
+
+
 @pytest.mark.parametrize("text", ["", '{"schema": 1, "na', "[]", '{"schema": 1}', '{"name": "x"}'])
 def test_a_damaged_entry_is_reported_beside_the_others_and_not_touched(
     home: Path, make_entry: EntryMaker, text: str

@@ -13,7 +13,7 @@ import pytest
 from harness.errors import ConfigurationError, LeakError, PackagingError, TerraformError, TerraformNotFoundError
 from harness.events import Event, PhaseFinished
 from harness.infra import Deployment, DestroyReport, Infra, terraform_deploy, terraform_teardown
-from harness.ledger import Ledger
+from harness.ledger import SCHEMA, Ledger
 from harness.leftovers import Leftover
 from harness.localcloud.handle import LocalCloud
 from harness.targets import Target
@@ -72,7 +72,7 @@ def test_the_ledger_entry_is_there_before_anything_is_created(
     body = f'if [ "$1" = apply ]; then cp "{home}/ledger/$TF_WORKSPACE.json" "{tmp_path}/seen"; fi'
     deployment = infra_with(body).deploy(stack)
     seen = json.loads((tmp_path / "seen").read_text())
-    assert (seen["name"], seen["status"], seen["schema"]) == (deployment.workspace.name, "creating", 1)
+    assert (seen["name"], seen["status"], seen["schema"]) == (deployment.workspace.name, "creating", SCHEMA)
 
 
 def test_only_declared_variables_are_set_in_a_private_file(infra_with: InfraMaker, stack: Path) -> None:
