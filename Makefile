@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup examples test lint unit nightly clean
+.PHONY: setup examples test lint requirements unit nightly clean
 
 setup: $(STAMP)
 
@@ -30,13 +30,19 @@ lint: setup
 	done
 	$(BIN)/lint-imports
 
-unit: setup
+# Tests read AWS's conformance requirements from here and never go to the network themselves.
+requirements: setup
+	$(BIN)/python -m tests.conformance.fetch
+
+unit: setup requirements
 	# One file to one worker: what a file starts, such as a local cloud, is shared within it.
 	$(BIN)/pytest tests --ignore=tests/test_examples -n auto --dist loadfile
 
-nightly: setup
+nightly: setup requirements
 	# What takes minutes: every moment of the crash test, where `make test` has six.
 	$(BIN)/pytest tests/crash -m nightly
+	# Every one of AWS's conformance requirements, where `make test` has thirty.
+	$(BIN)/pytest tests/conformance/every_requirement.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
