@@ -103,10 +103,21 @@ class Record:
         """The end of it all."""
         start = datetime(2030, 1, 1, tzinfo=UTC)
         failed = None if error is None else ErrorInfo(error, message)
+        kind = {"SUCCEEDED": "Succeeded", "FAILED": "Failed", "STOPPED": "Stopped", "TIMED_OUT": "TimedOut"}
+        status = status or ("FAILED" if error else "SUCCEEDED")
+        self._event("ExecutionStarted", self.arn, self.name, None, "", {"Input": {"Payload": json.dumps(self.given)}})
+        self._events.insert(0, self._events.pop())
+        if status in kind:
+            details: dict[str, object] = {}
+            if result is not NONE:
+                details["Result"] = {"Payload": json.dumps(result)}
+            if failed is not None:
+                details["Error"] = {"Payload": {"ErrorType": error, "ErrorMessage": message}}
+            self._event(f"Execution{kind[status]}", self.arn, self.name, None, "", details)
         execution = Execution(
             arn=self.arn,
             name=self.name,
-            status=status or ("FAILED" if error else "SUCCEEDED"),
+            status=status,
             function_arn="arn:aws:lambda:us-east-1:123456789012:function:f:1",
             version="1",
             started=start,
