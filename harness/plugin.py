@@ -75,6 +75,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--harness-keep", action="store_true", help="leave deployments standing at the end")
     group.addoption(
+        "--harness-reuse",
+        action="store_true",
+        help="take what an earlier run kept, applying what has changed since; keeps what it deploys anew",
+    )
+    group.addoption(
+        "--harness-state",
+        default=None,
+        metavar="s3://BUCKET/PREFIX",
+        help="keep Terraform's states there, with what another machine needs to destroy them",
+    )
+    group.addoption(
         "--harness-time-scale",
         type=float,
         default=60.0,
@@ -93,6 +104,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini("harness_paths", "the default of --harness-paths", default="check")
     parser.addini("harness_terraform_root", "folder with one Terraform root per test module", default="terraform")
+    parser.addini("harness_state", "the default of --harness-state; HARNESS_STATE is the default of both", default="")
     parser.addini("harness_allowed_accounts", "account ids that target aws may touch", type="args", default=[])
 
 
@@ -137,6 +149,8 @@ def settings_from(config: pytest.Config) -> Settings:
             endpoint_url=option.harness_endpoint_url,
             time_scale=option.harness_time_scale,
             keep=option.harness_keep,
+            reuse=option.harness_reuse,
+            state=_state_from(config),
             parallel=option.harness_parallel,
             faults=option.harness_faults,
             seed=option.harness_seed,
@@ -144,6 +158,16 @@ def settings_from(config: pytest.Config) -> Settings:
         )
     except ConfigurationError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def _state_from(config: pytest.Config) -> str | None:
+    option = config.option
+    if option.harness_state:
+        return str(option.harness_state)
+    if option.harness_target == "local" and not option.harness_endpoint_url:
+        # The setting is for what outlives the run; a local cloud of the run's own doesn't, and has no such bucket.
+        return None
+    return str(config.getini("harness_state") or os.environ.get("HARNESS_STATE") or "") or None
 
 
 def _session_of(config: pytest.Config) -> HarnessSession:
@@ -236,8 +260,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     if config.option.collectonly or config.option.setupplan:
         return
-    directories = dict.fromkeys(_deploying(item, config) for item in session.items)
-    order = [directory for directory in directories if directory is not None]
+    # Once per module: each of them releases the deployment when it is done.
+    modules = dict.fromkeys((_deploying(item, config), item.path) for item in session.items)
+    order = [directory for directory, _ in modules if directory is not None]
     if not order:
         return
     _expect_paths(session)

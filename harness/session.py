@@ -11,17 +11,21 @@ import contextlib
 import logging
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from harness.clouds import Clouds, CloudSettings
 from harness.errors import ConfigurationError, LocalCloudError
 from harness.events import EventBus
 from harness.infra import Deployment, DestroyReport, Infra
+from harness.ledger import Ledger
 from harness.localcloud.faults import FaultPlan, PlanLike, load_plan
 from harness.localcloud.handle import LocalCloud
+from harness.remote import Location
 from harness.targets import Target, aws_target, endpoint_target, local_target
 from harness.waiters import Clock, SystemClock, iam_propagation_wait
 
@@ -43,7 +47,9 @@ class Settings:
         endpoint_url: A local cloud, or another emulator, that already runs; None starts a local cloud.
         time_scale: How much faster than the wall clock durable waits, retries and timeouts pass locally. With
             ``endpoint_url`` it must be that cloud's own: it sets the pace of polls.
-        keep: Leave deployments standing at the end.
+        keep: Leave deployments standing at the end, and the local cloud that they are in.
+        reuse: Take what an earlier run kept, where it fits; implies ``keep``.
+        state: Where the states of new workspaces go, as ``HARNESS_STATE`` spells it; None keeps them on this machine.
         parallel: Deployments and destroys that may run at once; None decides by cores and memory.
         faults: What goes wrong in the local cloud: ``calm``, ``realistic``, ``storm``, or a TOML file.
         seed: What the chance of faults starts from; None draws one.
@@ -60,12 +66,24 @@ class Settings:
     endpoint_url: str | None = None
     time_scale: float = 60.0
     keep: bool = False
+    reuse: bool = False
+    state: str | None = None
     parallel: int | None = None
     faults: str = "calm"
     seed: int | None = None
     cloud_token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if self.reuse:
+            object.__setattr__(self, "keep", True)
+        if self.state:
+            Location.parse(self.state)
+            if self.target == "local" and not self.endpoint_url:
+                raise ConfigurationError(
+                    f"{self.state} would be in a local cloud that starts empty",
+                    where="--harness-state",
+                    hint="Name a cloud that has the bucket with --harness-endpoint-url, or use --harness-target=aws.",
+                )
         load_plan(self.faults)
         if self.faults == "calm" and self.seed is None:
             return
@@ -100,7 +118,7 @@ class SessionReport:
     @property
     def clean(self) -> bool:
         """Whether nothing is left that nobody asked to keep."""
-        return not self.failures and all(not report.leftovers for report in self.destroyed)
+        return not self.failures and all(report.clean for report in self.destroyed)
 
 
 def default_parallelism() -> int:
@@ -156,10 +174,15 @@ def _no_admin_endpoint(endpoint_url: str | None) -> ConfigurationError:
 
 @dataclass
 class _Slot:
-    """One example's way through the session."""
+    """One example's way through the session.
+
+    Attributes:
+        users: How many have announced that they will release it and haven't yet.
+    """
 
     example_dir: Path
     deploy: Future[Deployment]
+    users: int = 1
     destroy: Future[DestroyReport] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -210,7 +233,8 @@ class HarnessSession:
         """The infrastructure layer on this session's target, which is started at the first need."""
         with self._lock:
             if self._infra is None:
-                self._infra = Infra(self._make_target(), bus=self.bus, cancelled=self._cancelled)
+                state = Location.parse(self.settings.state) if self.settings.state else None
+                self._infra = Infra(self._make_target(), bus=self.bus, cancelled=self._cancelled, state=state)
             return self._infra
 
     @property
@@ -242,6 +266,9 @@ class HarnessSession:
             if wanted:
                 self._before = self._admin.faults, self._admin.seed
                 self._admin.set_faults(settings.faults, settings.seed)
+        elif settings.keep:
+            wanted_cloud = CloudSettings(settings.region, settings.time_scale, settings.faults, settings.seed)
+            self._admin = self._cloud = Clouds(Ledger()).find_or_start(wanted_cloud)
         else:
             self._admin = self._cloud = LocalCloud.start(
                 time_scale=settings.time_scale, region=settings.region, faults=settings.faults, seed=settings.seed
@@ -278,14 +305,18 @@ class HarnessSession:
             self._admin.set_faults(before, seed_before)
 
     def prefetch(self, example_dirs: Iterable[Path]) -> None:
-        """Begin to deploy these examples in the background, in this order."""
-        directories = tuple(dict.fromkeys(path.resolve() for path in example_dirs))
-        if not directories:
+        """Begin to deploy these examples in the background, in this order.
+
+        Args:
+            example_dirs: Their directories, each as often as `release` will be called for it.
+        """
+        users = Counter(path.resolve() for path in example_dirs)
+        if not users:
             return
         with self._lock:
-            self._announce_once(directories)
-            for directory in directories:
-                self._slot(directory)
+            self._announce_once(tuple(users))
+            for directory, count in users.items():
+                self._slot(directory).users = count
 
     def _announce_once(self, directories: tuple[Path, ...]) -> None:
         fresh = tuple(directory for directory in directories if directory not in self._announced)
@@ -305,7 +336,10 @@ class HarnessSession:
         return slot
 
     def _deploy(self, infra: Infra, directory: Path) -> Deployment:
-        deployment = infra.deploy(directory, keep=self.settings.keep)
+        if self.settings.reuse:
+            deployment = infra.reuse(directory)
+        else:
+            deployment = infra.deploy(directory, keep=self.settings.keep)
         if infra.target.iam_propagation_buffer > 0:
             iam_propagation_wait(infra.target.iam_propagation_buffer, clock=self._clock)
         return deployment
@@ -321,10 +355,18 @@ class HarnessSession:
         return slot.deploy.result()
 
     def release(self, example_dir: Path) -> None:
-        """Begin to destroy an example in the background; nobody needs it any more."""
+        """Say that one user is done with an example; after the last one it is destroyed, in the background."""
         with self._lock:
             slot = self._slots.get(example_dir.resolve())
-        if slot is None or self.settings.keep:
+            if slot is None:
+                return
+            slot.users -= 1
+            last = slot.users <= 0
+        if last:
+            self._begin_destroy(slot)
+
+    def _begin_destroy(self, slot: _Slot) -> None:
+        if self.settings.keep:
             return
         with slot.lock:
             if slot.destroy is None:
@@ -360,7 +402,7 @@ class HarnessSession:
             self._cancelled.set()
         try:
             for slot in slots:
-                self.release(slot.example_dir)
+                self._begin_destroy(slot)
             conditions = None if self._infra is None else self._infra.target.conditions
             return replace(self._collect(slots), faults=self._injected(), conditions=conditions)
         finally:
@@ -369,8 +411,12 @@ class HarnessSession:
                 # It is somebody else's cloud.
                 with contextlib.suppress(LocalCloudError):
                     self._admin.set_faults(*self._before)
-            if self._cloud is not None and not self.settings.keep:
-                self._cloud.stop()
+            if self._cloud is not None:
+                if self.settings.keep:
+                    # Without a workspace in it, as after a failed deploy, there is nothing to keep it for.
+                    Clouds(Ledger()).stop_unused()
+                else:
+                    self._cloud.stop()
 
     def _injected(self) -> dict[str, int]:
         try:

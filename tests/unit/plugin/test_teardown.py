@@ -96,6 +96,26 @@ def _line_before(running: subprocess.Popen[str], mark: str) -> str:
     return "" if mark in line else line
 
 
+def test_two_modules_share_a_deployment_until_the_second_is_done(project: Project, cloud: LocalCloud) -> None:
+    for name in ("one", "two"):
+        project.write(
+            f"test_{name}.py",
+            "import pytest\n"
+            "pytestmark = pytest.mark.terraform('terraform/thing')\n"
+            "def test_it(deployment, harness_target):\n"
+            "    harness_target.client('iam').get_role(RoleName=deployment.outputs['role_name'])\n"
+            "    print('USED', deployment.workspace.name)\n",
+        )
+
+    ran = project.pytest("-s", "--harness-endpoint-url", cloud.endpoint_url)
+
+    assert ran.returncode == 0, ran.stdout
+    used = [line.split()[1] for line in ran.stdout.replace("\r", "").splitlines() if "USED" in line]
+    assert len(used) == 2
+    assert len(set(used)) == 1
+    assert remaining(cloud) == {}
+
+
 def test_a_test_run_without_the_harness_starts_nothing(project: Project) -> None:
     project.write("test_plain.py", "def test_it():\n    pass\n")
 
