@@ -43,6 +43,9 @@ nightly: setup requirements
 	$(BIN)/pytest tests/crash -m nightly
 	# Every one of AWS's conformance requirements, where `make test` has thirty.
 	$(BIN)/pytest tests/conformance/every_requirement.py
+	# The examples on a local cloud that is as hard as AWS, and harder.
+	$(BIN)/pytest tests/test_examples/ -m integration --harness-faults=realistic
+	$(BIN)/pytest tests/test_examples/ -m integration --harness-faults=storm
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
