@@ -105,6 +105,38 @@ def test_many_invocations_at_once_all_end(make_pool: MakePool, make_function: Ma
     assert [value_of(call.outcome()) for call in calls] == list(range(60))
 
 
+def test_a_burst_of_short_invocations_is_served_by_a_few_environments(
+    make_pool: MakePool, make_function: MakeFunction
+) -> None:
+    pool = make_pool(plenty=2)
+    function = make_function("import os\ndef handler(event, context): return os.getpid()")
+    calls = [Background(lambda: pool.invoke(function, b"{}")) for _ in range(40)]
+    assert len({value_of(call.outcome()) for call in calls}) <= 2
+
+
+def test_invocations_that_keep_their_environments_busy_run_side_by_side_all_the_same(
+    make_pool: MakePool, make_function: MakeFunction, gate: Gate
+) -> None:
+    pool = make_pool(plenty=2)
+    function = make_function(COUNTING)
+    calls = [Background(lambda: pool.invoke(function, gate.event)) for _ in range(5)]
+    gate.wait_for(5)
+    gate.open()
+    assert len({value_of(call.outcome())["pid"] for call in calls}) == 5
+
+
+def test_a_function_that_has_no_environment_does_not_wait_for_others(
+    make_pool: MakePool, make_function: MakeFunction, gate: Gate
+) -> None:
+    pool = make_pool(plenty=1)
+    busy, other = make_function(COUNTING), make_function(COUNTING)
+    call = Background(lambda: pool.invoke(busy, gate.event))
+    gate.wait_for(1)
+    assert run(pool, other)["count"] == 1
+    gate.open()
+    call.outcome()
+
+
 def test_versions_and_tenants_do_not_share_environments(make_pool: MakePool, make_function: MakeFunction) -> None:
     pool = make_pool()
     one = make_function(COUNTING, name="one", version="1")
