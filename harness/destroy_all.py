@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import urlsplit
 
+from harness.clouds import Clouds
 from harness.errors import HarnessError
 from harness.events import EventBus
 from harness.infra import Infra
-from harness.ledger import Entry
+from harness.ledger import Entry, Ledger
 from harness.remote import Location, Remote
 from harness.targets import allowed_accounts, target_of
 from harness.terraform.state import EMPTY, State
@@ -72,6 +73,8 @@ def destroy_entries(
 ) -> list[Result]:
     """Destroy workspaces wherever they are; one result each, in their order.
 
+    A local cloud that was kept for them ends with the last of them.
+
     Args:
         entries: The workspaces.
         parallel: Destroys at once.
@@ -79,7 +82,9 @@ def destroy_entries(
         force: Unlock states that another machine has locked.
     """
     with ThreadPoolExecutor(max_workers=max(1, parallel), thread_name_prefix="destroy") as pool:
-        return list(pool.map(lambda entry: _destroy(entry, bus, force=force), entries))
+        results = list(pool.map(lambda entry: _destroy(entry, bus, force=force), entries))
+    Clouds(Ledger()).stop_unused()
+    return results
 
 
 def infra_of(entry: Entry, bus: EventBus | None = None) -> Infra:

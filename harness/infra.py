@@ -10,25 +10,27 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from harness.durable import GRACE_SECONDS, DurableFunction, Waiting
 from harness.errors import ConfigurationError, TerraformError
 from harness.events import EventBus
 from harness.ledger import Entry, Ledger, Owner, default_cache, default_home
-from harness.leftovers import Clients, Leftover, delete_log_group
+from harness.leftovers import Clients, Leftover, delete_log_group, exists
 from harness.remote import Catalog, Location, Remote, location_from
 from harness.targets import Target, outlives_this_process, target_from_environment
 from harness.teardown import DestroyReport, Teardown
-from harness.terraform.executable import find_terraform
+from harness.terraform.executable import Executable, find_terraform
 from harness.terraform.hcl import Module
+from harness.terraform.providers import ProviderPlan
 from harness.terraform.stage import reach
 from harness.terraform.state import EMPTY
 from harness.waiters import EXECUTION, LOGS, THROTTLE, Clock, SystemClock
@@ -167,7 +169,7 @@ class Infra:
         Args:
             example_dir: The root module's directory.
             variables: Values for variables that it declares, on top of those that the harness sets.
-            keep: Note in the ledger that it was asked to stay.
+            keep: Note in the ledger that it was asked to stay, for `reuse`.
 
         Raises:
             ConfigurationError: The directory, its files or the variables can't be used; nothing was created.
@@ -176,30 +178,104 @@ class Infra:
             TerraformError: The apply failed, timed out or was cancelled; what it had created is destroyed, or the
                 error says what is left and how to finish.
         """
-        directory = Path(example_dir).resolve()
-        modules = reach(directory)
-        root = modules[directory]
-        _check_variables(root, variables or {})
+        source = _source(example_dir, variables)
         shop = self._workshop
+        fingerprint = shop.fingerprint(*source) if keep else None
         self.ledger.prune_logs(shop.clock.now())
         executable = find_terraform(shop.environ)
         shop.check_remote(executable)
-        plan = shop.plan(modules.values(), executable)
-        entry = shop.new_entry(directory, modules, executable, keep=keep)
+        plan = shop.plan(source.modules.values(), executable)
+        entry = shop.new_entry(source.directory, source.modules, executable, fingerprint=fingerprint)
         with self._locked(entry.name):
             shop.write(entry)
-            applying = False
+            return self._apply(entry, source, plan, executable)
+
+    def reuse(self, example_dir: Path | str, variables: Mapping[str, Any] | None = None) -> Deployment:
+        """A kept deployment of a directory, brought up to date if anything has changed; a new one if there is none.
+
+        A workspace is taken when it was deployed to this target, with ``keep``, by a process that has ended. It belongs
+        to the calling process from then on. When files, variables and the function's zip are those of its deploy, and
+        its functions are still there, nothing is run; otherwise Terraform applies what has changed.
+
+        Args:
+            example_dir: The root module's directory.
+            variables: As for `deploy`.
+
+        Raises:
+            HarnessError: As `deploy`. An update that fails is destroyed.
+        """
+        source = _source(example_dir, variables)
+        fingerprint = self._workshop.fingerprint(*source)
+        candidates = [entry for entry in self.ledger.entries()[0] if self._reusable(entry, source.directory)]
+        # First those that need no apply; of several the youngest.
+        candidates.sort(key=lambda entry: (entry.fingerprint == fingerprint, entry.created_at), reverse=True)
+        for entry in candidates:
             try:
-                staged = shop.prepare(entry, modules, plan, variables or {})
-                project = shop.project(entry, executable, cancellable=True)
-                shop.initialise(entry, project, staged, executable)
-                applying = True
-                with shop.phase(entry, "apply"):
-                    state = project.apply()
-                ready = shop.note(entry, state, "ready")
-            except BaseException as error:
+                with self._locked(entry.name, wait=False):
+                    current = self.ledger.read(entry.name)
+                    if current is not None and self._reusable(current, source.directory):
+                        return self._take(current, source, fingerprint)
+            except Timeout:
+                continue  # somebody else is taking it, or destroying it
+        return self.deploy(example_dir, variables, keep=True)
+
+    def _reusable(self, entry: Entry, directory: Path) -> bool:
+        mine = entry.owner == Owner.this_process()
+        return (
+            entry.keep
+            and entry.status == "ready"
+            and entry.example_dir == directory
+            and entry.target == self.target.record()
+            and entry.state == (self.catalog.remote.location.url if self.catalog.remote else None)
+            and (mine or entry.owner.alive() is False)
+        )
+
+    def _take(self, entry: Entry, source: _Source, fingerprint: str) -> Deployment:
+        shop = self._workshop
+        entry = replace(entry, owner=Owner.this_process())
+        shop.write(entry)
+        if entry.fingerprint == fingerprint and all(exists(self._clients, name) for name in entry.functions):
+            return self.open(entry)
+        executable = find_terraform(shop.environ)
+        plan = shop.plan(source.modules.values(), executable)
+        updated = replace(shop.take_over(entry, source.modules), fingerprint=fingerprint)
+        deployment = self._apply(updated, source, plan, executable, before=entry)
+        shutil.rmtree(entry.tree, ignore_errors=True)
+        return deployment
+
+    def _apply(
+        self, entry: Entry, source: _Source, plan: ProviderPlan, executable: Executable, *, before: Entry | None = None
+    ) -> Deployment:
+        """Stage, init and apply; what fails is destroyed before the error goes on.
+
+        Args:
+            entry: The workspace, whose lock is held.
+            source: What to deploy.
+            plan: Where providers come from.
+            executable: The Terraform to use.
+            before: Its entry in the ledger when it is already deployed, with the state that goes on.
+        """
+        shop = self._workshop
+        applying = False
+        try:
+            staged = shop.prepare(entry, source.modules, plan, source.variables)
+            if before is not None:
+                shop.move_state(before, entry)
+                shop.write(entry)
+            project = shop.project(entry, executable, cancellable=True)
+            shop.initialise(entry, project, staged, executable)
+            applying = True
+            with shop.phase(entry, "apply"):
+                state = project.apply()
+            ready = shop.note(entry, state, "ready")
+        except BaseException as error:
+            if before is None or applying:
                 self._undo(entry, error, applied=applying)
-                raise
+            else:
+                # What is deployed is as it was.
+                shop.write(before)
+                shutil.rmtree(entry.tree, ignore_errors=True)
+            raise
         return Deployment(ready, self.target, state.outputs, state.sensitive)
 
     def destroy(self, workspace: str | Entry | Deployment, *, force: bool = False) -> DestroyReport:
@@ -259,9 +335,24 @@ class Infra:
                 hint = f"{error.hint or ''} Left behind: {left}. Finish with `{command}`.".strip()
                 raise type(error)(error.what, where=error.where, hint=hint) from error
 
-    def _locked(self, name: str) -> FileLock:
+    def _locked(self, name: str, *, wait: bool = True) -> FileLock:
         """One deploy or destroy of a workspace at a time, across processes."""
-        return FileLock(self.ledger.lock_path(name))
+        return FileLock(self.ledger.lock_path(name), timeout=-1 if wait else 0)
+
+
+class _Source(NamedTuple):
+    """What is to be deployed."""
+
+    directory: Path
+    modules: Mapping[Path, Module]
+    variables: Mapping[str, Any]
+
+
+def _source(example_dir: Path | str, variables: Mapping[str, Any] | None) -> _Source:
+    directory = Path(example_dir).resolve()
+    source = _Source(directory, reach(directory), variables or {})
+    _check_variables(source.modules[directory], source.variables)
+    return source
 
 
 def _check_variables(root: Module, variables: Mapping[str, Any]) -> None:

@@ -140,6 +140,11 @@ class Entry:
     fingerprint: str = ""
 
     @property
+    def tree(self) -> Path:
+        """The folder of staged files that ``root`` is in."""
+        return self.directory / self.root.relative_to(self.directory).parts[0]
+
+    @property
     def var_file(self) -> Path:
         """The workspace's Terraform variables."""
         return self.directory / "variables.tfvars.json"

@@ -259,6 +259,17 @@ def stop_executions(clients: Clients, function: str) -> int:
     return stopped
 
 
+def exists(clients: Clients, function: str) -> bool:
+    """Whether a function is there."""
+    try:
+        clients.call("lambda", "get_function_configuration", FunctionName=function)
+    except ClientError as error:
+        if is_not_found(error):
+            return False
+        raise
+    return True
+
+
 def delete_log_group(logs_client: Any, name: str, policy: Policy = THROTTLE) -> bool:
     """Delete a log group; one that isn't there is no error.
 

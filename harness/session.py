@@ -336,10 +336,8 @@ class HarnessSession:
         return slot
 
     def _deploy(self, infra: Infra, directory: Path) -> Deployment:
-        if self.settings.reuse:
-            deployment = infra.reuse(directory)
-        else:
-            deployment = infra.deploy(directory, keep=self.settings.keep)
+        settings = self.settings
+        deployment = infra.reuse(directory) if settings.reuse else infra.deploy(directory, keep=settings.keep)
         if infra.target.iam_propagation_buffer > 0:
             iam_propagation_wait(infra.target.iam_propagation_buffer, clock=self._clock)
         return deployment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -23,7 +24,7 @@ from harness.errors import ConfigurationError, HarnessError, TerraformVersionErr
 from harness.events import EventBus, PhaseFinished, PhaseStarted
 from harness.ledger import Entry, Ledger, Owner, Status
 from harness.leftovers import EXPIRES_TAG, WORKSPACE_TAG
-from harness.packaging import build_zip
+from harness.packaging import Package, build_zip
 from harness.remote import STATE_SETTING, Location, Remote
 from harness.targets import Target
 from harness.terraform.compat import apply_compat
@@ -34,7 +35,7 @@ from harness.terraform.hcl import Module
 from harness.terraform.project import RETRIES, Project
 from harness.terraform.providers import ProviderPlan, find_mirror, plan_providers, provider_mode
 from harness.terraform.redact import Redactor, credentials
-from harness.terraform.stage import StagedTree, reach, stage
+from harness.terraform.stage import StagedTree, digest, reach, stage
 from harness.terraform.state import EMPTY, State, local_state_path, read_state
 from harness.terraform.template import initialise, is_initialised, override_backend, template_key
 from harness.waiters import Clock
@@ -106,9 +107,9 @@ class Workshop:
         return plan
 
     def new_entry(
-        self, directory: Path, modules: Mapping[Path, Module], executable: Executable, *, keep: bool
+        self, directory: Path, modules: Mapping[Path, Module], executable: Executable, *, fingerprint: str | None
     ) -> Entry:
-        """A new workspace's ledger entry; nothing is written yet."""
+        """A new workspace's ledger entry, with a fingerprint if it is to stay; nothing is written yet."""
         suffix = "".join(secrets.choice(_SUFFIX_ALPHABET) for _ in range(_SUFFIX_LENGTH))
         example = clean_example(directory.name)
         name = f"{example}-{suffix}"
@@ -127,7 +128,8 @@ class Workshop:
             owner=Owner.this_process(),
             created_at=now,
             expires_at=now + EXPIRES_AFTER,
-            keep=keep,
+            keep=fingerprint is not None,
+            fingerprint=fingerprint or "",
             state=self.remote.location.url if self.remote else None,
         )
 
@@ -143,16 +145,16 @@ class Workshop:
         root = modules[entry.example_dir]
         values: dict[str, Any] = {"name_suffix": entry.suffix, "harness_tags": self._tags(entry)}
         try:
-            entry.directory.mkdir(parents=True, mode=0o700)
-            if {"package_path", "package_hash"} & set(root.variables):
+            entry.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if _wants_package(root):
                 with self.phase(entry, "package"):
-                    package = build_zip(entry.example_dir / "function", cache_dir=self.cache / "packages")
+                    package = self._package(entry.example_dir)
                     # A copy: the workspace must be destroyable, and its plan readable, without the cache.
                     own = entry.directory / _PACKAGE
                     shutil.copyfile(package.path, own)
                     values.update(package_path=str(own), package_hash=package.sha256_base64)
             with self.phase(entry, "stage"):
-                staged = stage(entry.example_dir, entry.directory / "tree", modules)
+                staged = stage(entry.example_dir, entry.tree, modules)
                 declared = {name: value for name, value in values.items() if name in root.variables}
                 _write_private(entry.var_file, json.dumps({**declared, **variables}))
                 inherited = inherited_variables(self.environ, frozenset(root.variables))
@@ -160,7 +162,7 @@ class Workshop:
                 remote = self.remote_of(entry)
                 if remote is not None:
                     # As it is written: another machine may have other providers.
-                    remote.store(entry, ("tree", entry.var_file.name, entry.environment_file.name, _PACKAGE))
+                    remote.store(entry, (entry.tree.name, entry.var_file.name, entry.environment_file.name, _PACKAGE))
                 self._generate(entry, staged, plan)
         except OSError as error:
             raise ConfigurationError(
@@ -169,6 +171,48 @@ class Workshop:
                 hint="Free space or permissions there, or set HARNESS_HOME to another folder.",
             ) from error
         return staged
+
+    def fingerprint(self, directory: Path, modules: Mapping[Path, Module], variables: Mapping[str, Any]) -> str:
+        """What changes whenever a deploy of this directory would deploy something else.
+
+        Raises:
+            PackagingError: The zip can't be built.
+        """
+        root = modules[directory]
+        parts = [
+            digest(modules),
+            self._package(directory).sha256_base64 if _wants_package(root) else None,
+            dict(variables),
+            inherited_variables(self.environ, frozenset(root.variables)),
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+    def take_over(self, entry: Entry, modules: Mapping[Path, Module]) -> Entry:
+        """The entry with a tree beside its own, for other files and the same state; nothing is written yet."""
+        number = int(entry.tree.name.rpartition("-")[2]) + 1 if "-" in entry.tree.name else 2
+        top = Path(os.path.commonpath([str(path) for path in modules]))
+        root = entry.directory / f"tree-{number}" / entry.example_dir.relative_to(top)
+        return replace(entry, root=root, status="creating")
+
+    def move_state(self, before: Entry, after: Entry) -> None:
+        """Copy the state from one tree to the next; the first stays until the ledger names the second.
+
+        Raises:
+            ConfigurationError: It can't be copied.
+        """
+        source, target = state_path(before), state_path(after)
+        if not source.is_file():
+            return
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The state can't be copied: {error.strerror or error}", where=str(target), hint="Free space there."
+            ) from error
+
+    def _package(self, directory: Path) -> Package:
+        return build_zip(directory / "function", cache_dir=self.cache / "packages")
 
     def restore(self, entry: Entry, executable: Executable) -> None:
         """Bring a workspace's files to this machine, if it was deployed by another one.
@@ -354,6 +398,10 @@ class Workshop:
             if variable.sensitive:
                 redact.add([values.get(name), inherited.get(f"TF_VAR_{name}")])
         return redact
+
+
+def _wants_package(root: Module) -> bool:
+    return not {"package_path", "package_hash"}.isdisjoint(root.variables)
 
 
 def hold_file(entry: Entry) -> Path:

@@ -105,11 +105,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _watch(lifeline: int, stop: threading.Event) -> None:
-    """Stop when the pipe that only the owner holds the other end of is closed: by the owner, or by its death."""
+    """Stop when the pipe that only the owner holds the other end of is closed: by the owner, or by its death.
+
+    Whatever the owner writes there first lets the cloud go on by itself.
+    """
 
     def wait() -> None:
-        while os.read(lifeline, 64):
-            pass
+        if os.read(lifeline, 64):
+            return
         stop.set()
         # The main thread may be importing or hanging; it gets its time, no more.
         threading.Timer(_STOP_SECONDS, _end_group).start()

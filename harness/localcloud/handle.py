@@ -63,6 +63,7 @@ class LocalCloud:
         self.pid = int(facts["pid"])
         self.version = str(facts["version"])
         self._process = process
+        self._detached: subprocess.Popen[bytes] | None = None
         self._lifeline = lifeline
         self._log = log
         self._stopping = threading.Lock()
@@ -258,6 +259,19 @@ class LocalCloud:
             _end(process, grace=_GRACE_SECONDS)
             if self._log is not None:
                 self._log.close()
+
+    def detach(self) -> None:
+        """Let the cloud outlive this process; who has its process id stops it with SIGTERM.
+
+        Until this is called it ends with this process, so its id can be written down before.
+        """
+        with self._stopping:
+            if self._process is None or self._lifeline is None:
+                return
+            os.write(self._lifeline, b"detach")
+            self._close_lifeline()
+            # Kept, or its destructor would complain of a child that still runs.
+            self._detached, self._process = self._process, None
 
     def __enter__(self) -> Self:
         return self

@@ -5,9 +5,10 @@ The copies keep their places relative to each other, so that sources such as ``.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,15 +96,27 @@ def stage(root: Path, destination: Path, modules: Mapping[Path, Module] | None =
     return StagedTree(staged_root, {destination / path.relative_to(top): module for path, module in reached.items()})
 
 
+def digest(modules: Iterable[Path]) -> str:
+    """What changes with every file that `stage` would copy of these directories."""
+    found = hashlib.sha256()
+    for directory in sorted(modules):
+        for folder, folders, files in os.walk(directory):
+            folders[:] = sorted(name for name in folders if not _left_out(name))
+            for name in sorted(name for name in files if not _left_out(name) or name == LOCK_FILE):
+                path = Path(folder, name)
+                if path.is_file():
+                    found.update(f"{path.relative_to(directory)}\0{path.stat().st_size}\0".encode())
+                    found.update(path.read_bytes())
+        found.update(b"\0\0")
+    return found.hexdigest()
+
+
+def _left_out(name: str) -> bool:
+    return name in _LEFT_OUT_NAMES or name.startswith(_LEFT_OUT_PREFIXES) or name.endswith(_LEFT_OUT_SUFFIXES)
+
+
 def _copy(source: Path, target: Path, *, keep_out: Path) -> None:
     def left_out(directory: str, names: list[str]) -> set[str]:
-        return {
-            name
-            for name in names
-            if name in _LEFT_OUT_NAMES
-            or name.startswith(_LEFT_OUT_PREFIXES)
-            or name.endswith(_LEFT_OUT_SUFFIXES)
-            or Path(directory, name) == keep_out
-        }
+        return {name for name in names if _left_out(name) or Path(directory, name) == keep_out}
 
     shutil.copytree(source, target, ignore=left_out, ignore_dangling_symlinks=True, dirs_exist_ok=True)
