@@ -25,7 +25,6 @@ from aws_durable_execution_sdk_python_testing.exceptions import IllegalStateExce
 from aws_durable_execution_sdk_python_testing.execution import Execution
 from aws_durable_execution_sdk_python_testing.invoker import InvokeResponse
 from aws_durable_execution_sdk_python_testing.model import StartDurableExecutionInput
-from aws_durable_execution_sdk_python_testing.threads import DaemonThreadPool
 from aws_durable_execution_sdk_python_testing.worker.checkpoint_tasks import CallableTask
 from aws_durable_execution_sdk_python_testing.worker.status import InvocationState
 
@@ -33,6 +32,7 @@ from harness.localcloud.api import ApiError, FunctionResolver, FunctionRunner
 from harness.localcloud.durable.children import LocalChildDispatcher
 from harness.localcloud.durable.clock import ScaledClock
 from harness.localcloud.durable.deadlines import Deadlines
+from harness.localcloud.durable.elastic import ElasticThreadPool
 from harness.localcloud.durable.execution import JournaledExecution, JournalingDispatcher, Pause
 from harness.localcloud.durable.invoker import RunnerInvoker
 from harness.localcloud.durable.names import ExecutionArn, conflict, invalid, not_found, parse_callback_id
@@ -84,8 +84,8 @@ class LocalExecutor(PacedExecutor):
         self._dispatcher = JournalingDispatcher(chained_invoke_preflight=self.preflight_chained_invoke)
         self.deadlines = Deadlines(scheduler, clock, self._execution_timeouts, self._expire)
         # The engine's own pools have min(32, cores + 4) threads, behind which a wide run would queue.
-        self._invocation_pool = DaemonThreadPool(invocations, thread_name_prefix="durable-invocation")
-        self._target_pool = DaemonThreadPool(invocations, thread_name_prefix="durable-chained-target")
+        self._invocation_pool = ElasticThreadPool(invocations, "durable-invocation")  # type: ignore[assignment]
+        self._target_pool = ElasticThreadPool(invocations, "durable-chained-target")  # type: ignore[assignment]
 
     # -- starts
 

@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 
 from aws_durable_execution_sdk_python_testing.scheduler import Event, Scheduler
 from aws_durable_execution_sdk_python_testing.stores.base import ExecutionStore
-from aws_durable_execution_sdk_python_testing.threads import DaemonThreadPool
 from aws_durable_execution_sdk_python_testing.worker.execution_worker import ExecutionWorker
 from aws_durable_execution_sdk_python_testing.worker.lane import SerialTaskLane
 from aws_durable_execution_sdk_python_testing.worker.registry import ExecutionRegistry
 
 from harness.localcloud.durable.clock import ScaledClock
+from harness.localcloud.durable.elastic import ElasticThreadPool
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class PooledLane(SerialTaskLane):
         pool: Where its tasks run, one at a time and in the order of their submission.
     """
 
-    def __init__(self, pool: DaemonThreadPool) -> None:
+    def __init__(self, pool: ElasticThreadPool) -> None:
         # The base class would make a thread.
         self._pool = pool
         self._guard = threading.Lock()
@@ -184,7 +184,7 @@ class PooledRegistry(ExecutionRegistry):
 
     def __init__(self, store: ExecutionStore, scheduler: Scheduler) -> None:
         super().__init__(store, scheduler)
-        self._pool = DaemonThreadPool(LANE_THREADS, thread_name_prefix="durable-lane")
+        self._pool = ElasticThreadPool(LANE_THREADS, "durable-lane")
 
     def get_or_create(self, execution_arn: str) -> ExecutionWorker:
         """The worker of an execution, made when there is none.
@@ -204,4 +204,4 @@ class PooledRegistry(ExecutionRegistry):
     def shutdown(self) -> None:
         """Stop every lane."""
         super().shutdown()
-        self._pool.shutdown(wait=False)
+        self._pool.shutdown()

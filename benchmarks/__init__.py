@@ -1,0 +1,1 @@
+"""Measurements whose figures are in the docs; each says how it is run."""
