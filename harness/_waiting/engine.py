@@ -118,7 +118,13 @@ class Engine:
     def _retry_value(self, state: RetryCallState, run: _Run, value: object) -> bool:
         run.last_value = value
         run.note = "" if self._done is None else self._describe(value)
-        run.outcome = Outcome.DONE if self._done is None or self._done(value) else Outcome.PENDING
+        try:
+            run.outcome = Outcome.DONE if self._done is None or self._done(value) else Outcome.PENDING
+        except Exception as error:
+            # It ends the wait, and whoever counts attempts and waits must hear of this one too.
+            run.outcome, run.last_error, run.failure = Outcome.FATAL, error, Failure.of(error)
+            self._record(state, run, "failed")
+            raise
         if run.outcome is Outcome.PENDING:
             return True
         self._record(state, run, "done")

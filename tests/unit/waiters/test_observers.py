@@ -11,6 +11,7 @@ from harness.waiters import (
     CountingObserver,
     Counts,
     FakeClock,
+    Outcome,
     WaitTimeout,
     call,
     wait_until,
@@ -28,6 +29,26 @@ def test_an_observer_is_told_of_every_attempt_before_the_sleep() -> None:
 
     call(script(throttle(), throttle(), 1), policy=THROTTLE.with_clock(clock).with_observer(observe))
     assert told == [(1, "retrying", 5.0, 0), (2, "retrying", 10.0, 1), (3, "done", 0.0, 2)]
+
+
+def test_an_observer_is_told_of_the_attempt_whose_value_ends_the_wait() -> None:
+    clock = FakeClock()
+    counting = CountingObserver()
+    told: list[tuple[int, str, Outcome]] = []
+    policy = EXECUTION.with_clock(clock).with_observers(
+        [counting, lambda attempt: told.append((attempt.number, attempt.state, attempt.outcome))]
+    )
+
+    with pytest.raises(RuntimeError, match="it broke"):
+        wait_until(
+            script("no", "broken"),
+            lambda v: v == "done",
+            policy=policy,
+            fail_fast=lambda v: RuntimeError("it broke") if v == "broken" else None,
+        )
+
+    assert told == [(1, "retrying", Outcome.PENDING), (2, "failed", Outcome.FATAL)]
+    assert (counting.total().waits, counting.total().attempts) == (1, 2)
 
 
 def test_an_observer_that_fails_breaks_neither_the_wait_nor_the_others(caplog: pytest.LogCaptureFixture) -> None:
