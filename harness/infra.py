@@ -40,6 +40,9 @@ __all__ = ["Deployment", "DestroyReport", "Infra", "Leftover", "terraform_deploy
 
 _log = logging.getLogger(__name__)
 
+# A failed destroy is repeated at once, unless it took so long that the next one would, too.
+_REPEATED_WITHIN_SECONDS = 600.0
+
 
 @dataclass(frozen=True)
 class Deployment:
@@ -281,8 +284,8 @@ class Infra:
     def destroy(self, workspace: str | Entry | Deployment, *, force: bool = False) -> DestroyReport:
         """Destroy a workspace and verify that nothing of it is left.
 
-        May be repeated, and called for what another process left. A workspace that isn't in the ledger any more has
-        been destroyed, which is reported as such.
+        One that leaves something is repeated once. May be repeated by hand, and called for what another process left.
+        A workspace that isn't in the ledger any more has been destroyed, which is reported as such.
 
         Args:
             workspace: The workspace, or its name.
@@ -302,7 +305,11 @@ class Infra:
                         hint="`python -m harness.infra list` shows those there are; one that was destroyed is gone.",
                     )
                 return DestroyReport(name, _entry_of(workspace).example)
-            return self._teardown.destroy(entry, force=force)
+            report = self._teardown.destroy(entry, force=force)
+            if not report.clean and report.seconds < _REPEATED_WITHIN_SECONDS:
+                _log.warning("Destroying %s once more: %s", name, report.what_is_left)
+                report = self._teardown.destroy(self.catalog.read(name) or entry, force=force)
+            return report
 
     def open(self, entry: Entry) -> Deployment:
         """The deployment of a workspace that is in the ledger, read from its state.

@@ -40,6 +40,9 @@ _REPORTER: pytest.StashKey[Reporter] = pytest.StashKey()
 _REPORT: pytest.StashKey[SessionReport] = pytest.StashKey()
 _PATHS: pytest.StashKey[PathChecks] = pytest.StashKey()
 _VERDICTS: pytest.StashKey[list[Verdict]] = pytest.StashKey()
+# What workers of pytest-xdist have left behind, and where they say so.
+_OF_WORKERS: pytest.StashKey[list[str]] = pytest.StashKey()
+_LEFT = "durable_harness_left"
 _DESELECTED: pytest.StashKey[list[pytest.Item]] = pytest.StashKey()
 
 
@@ -265,6 +268,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     order = [directory for directory, _ in modules if directory is not None]
     if not order:
         return
+    if hasattr(config, "workerinput"):
+        return  # each worker of pytest-xdist has collected everything, and deploys what its own tests ask for
     _expect_paths(session)
     try:
         _session_of(config).prefetch(order)
@@ -321,9 +326,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     config = session.config
     harness_session = config.stash.get(_SESSION, None)
     if harness_session is None:
+        if config.stash.get(_OF_WORKERS, None) and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return
     report = harness_session.close(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
     config.stash[_REPORT] = report
+    if hasattr(config, "workeroutput"):
+        from harness.plugin_report import problems
+
+        # A worker's exit status and terminal are nobody's: its controller tells.
+        config.workeroutput[_LEFT] = problems(report)
     checks = config.stash.get(_PATHS, None)
     verdicts = config.stash[_VERDICTS] = [] if checks is None else checks.finish()
     failing = not report.clean or any(verdict.failing for verdict in verdicts)
@@ -331,8 +343,21 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a worker of pytest-xdist has left behind."""
+    left = getattr(node, "workeroutput", {}).get(_LEFT, [])
+    node.config.stash.setdefault(_OF_WORKERS, []).extend(left)
+
+
 def pytest_terminal_summary(config: pytest.Config) -> None:
     """Say where the time went, what is kept, and what is left."""
+    left_by_workers = config.stash.get(_OF_WORKERS, None)
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if left_by_workers and terminal is not None:
+        terminal.section("durable harness", sep="-")
+        for line in left_by_workers:
+            terminal.write_line(line, red=True, bold=True)
     reporter = config.stash.get(_REPORTER, None)
     report = config.stash.get(_REPORT, None)
     if reporter is not None and report is not None:
@@ -373,7 +398,8 @@ def _told_without_traceback() -> Iterator[None]:
     try:
         yield
     except HarnessError as error:
-        pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+        # Chained to the error that it repeats, pytest would print everything twice.
+        raise pytest.fail.Exception(f"{type(error).__name__}: {error}", pytrace=False) from None
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.events import DiagnosticReported, Event, ExecutionFinished, PhaseFinished
+from harness.infra import DestroyReport
 from harness.session import SessionReport
 from harness.targets import Target
 from harness.terraform.stage import reach
@@ -75,10 +76,20 @@ class Reporter:
         for deployment in report.kept:
             name = deployment.workspace.name
             terminal.write_line(f"kept: {name}; remove it with: python -m harness.infra destroy {name}")
-        for destroyed in report.destroyed:
-            for leftover in destroyed.leftovers:
-                terminal.write_line(f"LEFT BEHIND by {destroyed.workspace}: {leftover}", red=True, bold=True)
-        for example, error in report.failures:
-            terminal.write_line(f"NOT DESTROYED: {example}: {error}", red=True, bold=True)
+        for line in problems(report):
+            terminal.write_line(line, red=True, bold=True)
         if report.clean and not report.kept:
             terminal.write_line("nothing is left behind")
+
+
+def problems(report: SessionReport) -> list[str]:
+    """What a session left behind, each with the command that finishes the job."""
+    lines = []
+    for destroyed in report.destroyed:
+        if not destroyed.clean:
+            lines.append(f"LEFT BEHIND by {destroyed.workspace}: {destroyed.what_is_left}")
+            lines.append(f"  finish with: {destroyed.command}")
+    for workspace, error in report.failures:
+        lines.append(f"NOT DESTROYED: {workspace}: {error}")
+        lines.append(f"  finish with: {DestroyReport(workspace, '').command}")
+    return lines

@@ -104,7 +104,7 @@ class SessionReport:
     Attributes:
         destroyed: One report per destroyed workspace.
         kept: Workspaces left standing on request.
-        failures: Errors of destroys that did not complete, by example.
+        failures: Errors of destroys that did not complete, by workspace.
         faults: How many faults of each kind the local cloud made, since its start.
         conditions: See `harness.targets.Target.conditions`.
     """
@@ -218,6 +218,7 @@ class HarnessSession:
         self._announced: set[Path] = set()
         self._lock = threading.RLock()
         self._slots: dict[Path, _Slot] = {}
+        self._past: list[_Slot] = []
         self._cloud: LocalCloud | None = None
         self._admin: LocalCloud | None = None
         self._before: tuple[FaultPlan, int] | None = None
@@ -328,6 +329,10 @@ class HarnessSession:
         if self._closed:
             raise ConfigurationError("The session is over; nothing is deployed any more", where=str(directory))
         slot = self._slots.get(directory)
+        if slot is not None and slot.destroy is not None:
+            # Somebody needs it who hadn't been announced, as in a worker of pytest-xdist.
+            self._past.append(slot)
+            slot = None
         if slot is None:
             self._announce_once((directory,))
             infra = self.infra
@@ -395,7 +400,7 @@ class HarnessSession:
         """
         with self._lock:
             self._closed = True
-            slots = list(self._slots.values())
+            slots = [*self._past, *self._slots.values()]
         if interrupted:
             self._cancelled.set()
         try:
@@ -437,5 +442,5 @@ class HarnessSession:
                 if error is None:
                     destroyed.append(slot.destroy.result())
                 else:
-                    failures.append((slot.example_dir.name, error))
+                    failures.append((slot.deploy.result().workspace.name, error))
         return SessionReport(tuple(destroyed), tuple(kept), tuple(failures))

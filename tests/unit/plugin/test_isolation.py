@@ -33,12 +33,29 @@ def seen(project: Project) -> Path:
     return folder
 
 
+def created(cloud: LocalCloud) -> int:
+    """How many roles have been made in it."""
+    return cloud.operations().get("iam.CreateRole", {}).get("calls", 0)
+
+
+def test_one_worker_deploys_again_for_its_second_module(project: Project, cloud: LocalCloud, seen: Path) -> None:
+    for name in ("one", "two"):
+        project.write(f"test_{name}.py", TEST)
+    ran = project.pytest("-n", "1", "--harness-endpoint-url", cloud.endpoint_url)
+    assert ran.returncode == 0, ran.stdout
+    assert len(list(seen.iterdir())) == 2
+    assert remaining(cloud) == {}
+
+
 def test_two_workers_deploy_for_themselves(project: Project, cloud: LocalCloud, seen: Path) -> None:
     for name in ("one", "two"):
         project.write(f"test_{name}.py", TEST)
+    before = created(cloud)
 
     ran = project.pytest("-n", "2", "--dist", "loadfile", "--harness-endpoint-url", cloud.endpoint_url)
 
+    # Each deploys what its own tests need, not what all workers have collected.
+    assert created(cloud) - before == 2
     assert ran.returncode == 0, ran.stdout
     assert "2 passed" in ran.stdout
     assert len(list(seen.iterdir())) == 2
