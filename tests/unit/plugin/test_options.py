@@ -75,7 +75,7 @@ def test_a_missing_terraform_is_said_without_a_traceback(project: Project) -> No
 
     assert ran.returncode == pytest.ExitCode.TESTS_FAILED
     assert "'/nowhere/terraform' (from HARNESS_TERRAFORM) is not an executable" in ran.stdout
-    assert "Install Terraform" in ran.stdout
+    assert ran.stdout.count("Install Terraform") == 1, "said once"
     assert "executable.py" not in ran.stdout
 
 
