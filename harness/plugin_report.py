@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -30,6 +32,17 @@ class Reporter:
         if terminal is not None and terminal.verbosity >= 0:
             terminal.write_line(line, **markup)
 
+    def _insist(self, line: str) -> None:
+        """Print a line that ``-q`` must not hide, nor pytest-xdist, whose workers have no terminal reporter."""
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None:
+            terminal.write_line(line, bold=True)
+            return
+        capture = self._config.pluginmanager.get_plugin("capturemanager")
+        with contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled():
+            # Workers speak to xdist through their standard output; standard error is the user's.
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
+
     def announce(self, target: Target, example_dirs: tuple[Path, ...]) -> None:
         """Say where and what, before anything is created."""
         if target.kind == "local":
@@ -37,11 +50,11 @@ class Reporter:
             if target.conditions:
                 self._write(f"harness: {target.conditions}", bold=True)
             return
-        self._write(f"harness: AWS account {target.account_id}, region {target.region}; about to create", bold=True)
+        self._insist(f"harness: AWS account {target.account_id}, region {target.region}; about to create")
         for directory in example_dirs:
             counts = Counter(kind for module in reach(directory).values() for kind in module.resources)
             listing = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
-            self._write(f"harness:   {directory.name}: {listing}")
+            self._insist(f"harness:   {directory.name}: {listing}")
 
     def on_event(self, event: Event) -> None:
         """Keep what the summary needs."""
