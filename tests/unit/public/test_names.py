@@ -28,6 +28,35 @@ def test_the_plugin_loads_without_boto3_or_anything_else_that_is_heavy() -> None
     assert not {"boto3", "rich", "hcl2", "moto", "tenacity"} & set(loaded)
 
 
+def test_all_but_the_local_cloud_works_without_its_extra() -> None:
+    code = """
+import importlib, pkgutil, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+import harness
+for module in pkgutil.iter_modules(harness.__path__, "harness."):
+    importlib.import_module(module.name)
+import harness.localcloud.handle
+print("done")
+"""
+    # Of the extra's packages, lark and regex are python-hcl2's as well.
+    extra = {
+        "aws_durable_execution_sdk_python", "aws_durable_execution_sdk_python_testing", "awslambdaric", "h11", "moto",
+        "werkzeug",
+    }  # fmt: skip
+
+    ran = subprocess.run(
+        [sys.executable, "-c", code.replace("{names}", repr(extra))], capture_output=True, text=True, check=False
+    )
+
+    assert (ran.stdout.strip(), ran.stderr) == ("done", "")
+
+
 def test_an_execution_id_is_test_name_time_and_eight_hex_digits() -> None:
     name = harness.make_execution_id("order-processing")
 
