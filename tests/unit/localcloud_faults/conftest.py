@@ -97,7 +97,11 @@ class World:
     def log(self, function: str, *messages: str, stream: str = "stream") -> None:
         """Have a function log, a record each millisecond."""
         at = int(self.clock.now().timestamp() * 1000)
-        self.sink.put(self.cloud.registry.resolve(function), stream, [(at + after, message) for after, message in enumerate(messages)])
+        self.sink.put(
+            self.cloud.registry.resolve(function),
+            stream,
+            [(at + after, message) for after, message in enumerate(messages)],
+        )
 
     def messages(self, function: str) -> list[str]:
         """What FilterLogEvents finds of a function."""
