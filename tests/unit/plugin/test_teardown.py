@@ -37,6 +37,64 @@ def test_after_a_failing_test(project: Project, cloud: LocalCloud) -> None:
     assert project.ledger() == []
 
 
+def test_after_a_failing_test_no_function_and_no_table_is_left_either(project: Project, cloud: LocalCloud) -> None:
+    more = """
+variable "package_path" { type = string }
+resource "aws_iam_role_policy" "this" {
+  name   = "policy-${var.name_suffix}"
+  role   = aws_iam_role.this.id
+  policy = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Action = "logs:*", Resource = "*" }] })
+}
+resource "aws_lambda_function" "this" {
+  function_name = "function-${var.name_suffix}"
+  role          = aws_iam_role.this.arn
+  runtime       = "python3.13"
+  handler       = "handler.handler"
+  filename      = var.package_path
+  publish       = true
+}
+resource "aws_lambda_alias" "live" {
+  name             = "live"
+  function_name    = aws_lambda_function.this.function_name
+  function_version = aws_lambda_function.this.version
+}
+resource "aws_dynamodb_table" "this" {
+  name         = "table-${var.name_suffix}"
+  billing_mode = "PAY_PER_REQUEST"
+  hash_key     = "id"
+  attribute {
+    name = "id"
+    type = "S"
+  }
+}
+output "function_name" { value = aws_lambda_function.this.function_name }
+output "table_name" { value = aws_dynamodb_table.this.name }
+"""
+    project.write("terraform/thing/main.tf", ROOT + more)
+    project.write("terraform/thing/function/handler.py", "def handler(event, context):\n    return event\n")
+    project.write(
+        "test_thing.py",
+        "from harness.waiters import EXECUTION, wait_until\n"
+        "def test_it(deployment, harness_target):\n"
+        "    names = deployment.outputs\n"
+        "    # What it logs makes a log group that Terraform's state doesn't know.\n"
+        "    harness_target.client('lambda').invoke(FunctionName=names['function_name'], Qualifier='live')\n"
+        "    harness_target.client('dynamodb').describe_table(TableName=names['table_name'])\n"
+        "    logs = harness_target.client('logs')\n"
+        "    group = '/aws/lambda/' + names['function_name']\n"
+        "    look = lambda: logs.describe_log_groups(logGroupNamePrefix=group)['logGroups']\n"
+        "    assert wait_until(look, bool, policy=EXECUTION.with_interval(0.1))\n"
+        "    assert False, 'as intended'\n",
+    )
+
+    ran = project.pytest("--harness-endpoint-url", cloud.endpoint_url)
+
+    assert "as intended" in ran.stdout
+    assert "nothing is left behind" in ran.stdout
+    assert remaining(cloud) == {}
+    assert project.ledger() == []
+
+
 def test_after_an_apply_that_fails_half_way(project: Project, cloud: LocalCloud) -> None:
     # The provider checks a policy document's JSON when it plans; only the service knows that there is no such role.
     half = """
