@@ -13,7 +13,8 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -342,9 +343,29 @@ class Infra:
                 hint = f"{error.hint or ''} Left behind: {left}. Finish with `{command}`.".strip()
                 raise type(error)(error.what, where=error.where, hint=hint) from error
 
-    def _locked(self, name: str, *, wait: bool = True) -> FileLock:
-        """One deploy or destroy of a workspace at a time, across processes."""
-        return FileLock(self.ledger.lock_path(name), timeout=-1 if wait else 0)
+    @contextmanager
+    def _locked(self, name: str, *, wait: bool = True) -> Iterator[None]:
+        """One deploy or destroy of a workspace at a time, across processes.
+
+        Raises:
+            ConfigurationError: The lock's file can't be written.
+            Timeout: Somebody else has it, and waiting wasn't wanted.
+        """
+        lock = FileLock(self.ledger.lock_path(name), timeout=-1 if wait else 0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise
+        except OSError as error:
+            raise ConfigurationError(
+                f"Workspace {name} can't be locked: {error.strerror or error}",
+                where=str(self.ledger.home),
+                hint="Free space or permissions there; the workspace is left as it is.",
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 class _Source(NamedTuple):

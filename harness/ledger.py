@@ -32,6 +32,8 @@ SCHEMA = 2
 HOME_SETTING = "HARNESS_HOME"
 CACHE_SETTING = "HARNESS_CACHE"
 _APP = "durable-harness"
+# Longer than any that is given; file systems refuse more than 255 bytes.
+_LONGEST_NAME = 100
 _LOGS_KEPT = timedelta(days=14)
 
 Status = Literal["creating", "ready", "failed", "destroying"]
@@ -288,7 +290,7 @@ class Ledger:
         """
         path = self.path(name)
         # Names come from the command line: one with a separator would read, and later remove, another file.
-        if path.parent != self._entries or not path.is_file():
+        if path.parent != self._entries or len(name) > _LONGEST_NAME or not path.is_file():
             return None
         return self._load(path)
 

@@ -6,7 +6,7 @@ import logging
 import socket
 from dataclasses import dataclass
 
-from harness.errors import HarnessError, LeakError, TerraformError
+from harness.errors import ConfigurationError, HarnessError, LeakError, TerraformError
 from harness.ledger import Entry
 from harness.leftovers import LISTED_TYPES, Clients, Leftover, delete_log_group, find, remove, stop_executions
 from harness.terraform.process import wait_until_idle
@@ -107,7 +107,7 @@ class Teardown:
             try:
                 wait_until_idle(hold_file(entry), deadline=Deadline.after(_IDLE_SECONDS, clock))
                 state = self._state(entry)
-                entry = self.workshop.note(entry, state or EMPTY, "destroying")
+                entry = self._note(entry, state or EMPTY)
                 stopped = sum(stop_executions(self.clients, function) for function in entry.functions)
                 if state is not None:
                     self._destroy(entry, force=force)
@@ -142,6 +142,14 @@ class Teardown:
             _log.warning("Unlocking the state of %s: %s", entry.name, error.what)
             project.force_unlock(error.lock)
             project.destroy()
+
+    def _note(self, entry: Entry, state: State) -> Entry:
+        try:
+            return self.workshop.note(entry, state, "destroying")
+        except ConfigurationError as error:
+            # A full disk must not keep what is deployed from being destroyed; the ledger has it as it was.
+            _log.warning("%s", error)
+            return self.workshop.noted(entry, state, "destroying")
 
     def _state(self, entry: Entry) -> State | None:
         try:

@@ -337,12 +337,21 @@ class Workshop:
         )
 
     def note(self, entry: Entry, state: State, status: Status) -> Entry:
-        """Write what the state names into the ledger: it is needed when the state is lost."""
-        functions = dict.fromkeys([*entry.functions, *state.names("aws_lambda_function", "function_name")])
-        groups = dict.fromkeys([*entry.log_groups, *state.names("aws_cloudwatch_log_group", "name")])
-        noted = replace(entry, status=status, functions=tuple(functions), log_groups=tuple(groups))
+        """Write what the state names into the ledger: it is needed when the state is lost.
+
+        Raises:
+            ConfigurationError: It can't be written.
+        """
+        noted = self.noted(entry, state, status)
         self.write(noted)
         return noted
+
+    @staticmethod
+    def noted(entry: Entry, state: State, status: Status) -> Entry:
+        """The entry with what the state names."""
+        functions = dict.fromkeys([*entry.functions, *state.names("aws_lambda_function", "function_name")])
+        groups = dict.fromkeys([*entry.log_groups, *state.names("aws_cloudwatch_log_group", "name")])
+        return replace(entry, status=status, functions=tuple(functions), log_groups=tuple(groups))
 
     def drop(self, entry: Entry, *, keep_logs: bool) -> None:
         """Forget a workspace of which nothing is left: state, folder, logs, and last the ledger entry."""

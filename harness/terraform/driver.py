@@ -16,6 +16,7 @@ from typing import Any
 import python_terraform
 from python_terraform import IsFlagged
 
+from harness.errors import TerraformError
 from harness.terraform.process import GRACE_SECONDS, Completed, run
 from harness.terraform.redact import Redactor
 from harness.waiters import Clock
@@ -93,12 +94,16 @@ class TerraformDriver(python_terraform.Terraform):  # type: ignore[misc] # the p
             The exit code, and the two output files' redacted texts.
 
         Raises:
+            TerraformError: Its output files can't be written, or it can't be started.
             KeyboardInterrupt: It came while the command ran; the command has ended by then.
         """
         argv: list[str] = self.generate_cmd_string(cmd, *args, **kwargs)
         runner = self._runner
-        runner.log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        stdout, stderr = _next_log(runner.log_dir, cmd.replace(" ", "-"))
+        try:
+            runner.log_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            stdout, stderr = _next_log(runner.log_dir, cmd.replace(" ", "-"))
+        except OSError as error:
+            raise _cannot_run(cmd, runner, error) from error
         try:
             self.last = run(
                 argv,
@@ -113,6 +118,8 @@ class TerraformDriver(python_terraform.Terraform):  # type: ignore[misc] # the p
                 hold=runner.hold,
                 clock=runner.clock,
             )
+        except OSError as error:
+            raise _cannot_run(cmd, runner, error) from error
         finally:
             runner.redact.clean_file(stdout)
             runner.redact.clean_file(stderr)
@@ -144,6 +151,14 @@ class TerraformDriver(python_terraform.Terraform):  # type: ignore[misc] # the p
             timeout=timeout,
         )
         return result
+
+
+def _cannot_run(command: str, runner: Runner, error: OSError) -> TerraformError:
+    return TerraformError(
+        f"terraform {command} can't be run: {error.strerror or error}",
+        where=str(runner.log_dir),
+        hint="Free space or permissions there, and try again.",
+    )
 
 
 def _next_log(directory: Path, command: str) -> tuple[Path, Path]:

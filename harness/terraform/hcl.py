@@ -122,7 +122,11 @@ def terraform_files(directory: Path) -> tuple[Path, ...]:
     Raises:
         ConfigurationError: There is no such directory, or nothing in it for Terraform.
     """
-    if not directory.is_dir():
+    try:
+        found_directory = directory.is_dir()
+    except OSError:
+        found_directory = False  # no file system takes such a name
+    if not found_directory:
         raise ConfigurationError(
             "There is no such directory", where=str(directory), hint="Name a folder that holds a Terraform root module."
         )

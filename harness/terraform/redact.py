@@ -43,13 +43,16 @@ class Redactor:
         return self._pattern.sub(REDACTED, text) if self._pattern else text
 
     def clean_file(self, path: Path) -> None:
-        """Replace every secret in a finished log file."""
+        """Replace every secret in a finished log file; one that can't be rewritten is removed."""
         if self._pattern is None or not path.is_file():
             return
         text = path.read_text(encoding="utf-8", errors="replace")
         cleaned = self(text)
         if cleaned != text:
-            path.write_text(cleaned, encoding="utf-8")
+            try:
+                path.write_text(cleaned, encoding="utf-8")
+            except OSError:
+                path.unlink(missing_ok=True)
 
 
 def credentials(environment: Mapping[str, str]) -> Iterator[str]:
