@@ -33,6 +33,8 @@ from harness.remote import STATE_SETTING, Catalog, Remote
 from harness.targets import ENDPOINT_SETTING, TARGET_SETTING, Target, outlives_this_process, target_from_environment
 from harness.workspace import state_path
 
+_PIPED_WIDTH = 240
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
@@ -44,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
     )
-    output = Output(options.json, Console(file=sys.stdout), Console(file=sys.stderr))
+    # Through a pipe nobody knows the width; names must not be cut.
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    output = Output(options.json, Console(file=sys.stdout, width=width), Console(file=sys.stderr))
     try:
         code: int = options.run(options, output)
     except ConfigurationError as error:
@@ -109,7 +113,9 @@ def _list(options: argparse.Namespace, output: Output) -> int:
     rows = [_summary(entry, catalog.remote) for entry in entries]
 
     def table() -> Table:
-        made = Table("workspace", "example", "target", "age", "status", "resources", "owner", box=None)
+        made = Table(box=None)
+        for name in ("workspace", "example", "target", "age", "status", "resources", "owner"):
+            made.add_column(name, overflow="fold")
         for row in rows:
             made.add_row(*map(str, row.values()))
         return made
@@ -192,6 +198,7 @@ def _outputs(options: argparse.Namespace, output: Output) -> int:
 def _destroy(options: argparse.Namespace, output: Output) -> int:
     entry = _entry(options.name, catalog_of(options, output))
     if entry.owner.alive() and not options.force:
+        output.data([], lambda: "Nothing was destroyed.")
         output.say(f"{entry.name} belongs to process {entry.owner.pid}, which still runs; --force destroys it anyway.")
         return OWNED
     return _finish(_run([entry], output, parallel=1, force=options.force), [], output)

@@ -5,6 +5,7 @@ import json
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -242,3 +243,39 @@ def test_what_is_no_age_is_an_error(text: str) -> None:
 def test_ages_are_shown_in_two_units() -> None:
     assert [show_duration(timedelta(seconds=s)) for s in (0, 59, 3661, 90061)] == ["0s", "59s", "1h1m", "1d1h"]
     assert show_duration(datetime(2026, 1, 1, tzinfo=UTC) - datetime(2026, 1, 2, tzinfo=UTC)) == "0s"
+
+
+def test_every_command_answers_in_json(
+    infra_with: InfraMaker,
+    stack: Path,
+    target: Target,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in infra_with(APPLY)._workshop.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HARNESS_ENDPOINT_URL", str(target.endpoint_url))
+
+    def answer(*command: str, code: int = 0) -> Any:
+        assert main([*command, "--json"]) == code
+        return json.loads(capsys.readouterr().out)
+
+    name = answer("deploy", str(stack))["workspace"]
+    assert [row["workspace"] for row in answer("list")] == [name]
+    status = answer("status", name)
+    assert (status["owner"], status["resources"], status["status"]) == ("alive", 1, "ready (kept)")
+    assert status["addresses"] == ["aws_cloudwatch_log_group.g"]
+    assert status["state"].endswith("terraform.tfstate")
+    assert list(answer("outputs", name)) == ["group"]
+    assert isinstance(answer("sweep"), list)
+    assert answer("destroy", name, code=3) == []
+    assert answer("destroy-all", code=3) == []
+    assert answer("destroy-all", "--dry-run") == []
+    assert [row["outcome"] for row in answer("destroy", name, "--force")] == ["destroyed"]
+
+
+def test_names_are_never_cut(home: Path, make_entry: EntryMaker, capsys: pytest.CaptureFixture[str]) -> None:
+    long = f"{'x' * 40}-ab12cd34"
+    Ledger(home).write(make_entry(long))
+    assert main(["list"]) == 0
+    assert long in capsys.readouterr().out
