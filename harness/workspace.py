@@ -32,7 +32,7 @@ from harness.terraform.driver import Runner
 from harness.terraform.environment import inherited_variables, terraform_environment
 from harness.terraform.executable import Executable, find_terraform
 from harness.terraform.hcl import Module
-from harness.terraform.project import RETRIES, Project
+from harness.terraform.project import RETRIES, ROLES_READY, Project
 from harness.terraform.providers import ProviderPlan, find_mirror, plan_providers, provider_mode
 from harness.terraform.redact import Redactor, credentials
 from harness.terraform.stage import StagedTree, digest, reach, stage
@@ -323,7 +323,6 @@ class Workshop:
             hold=hold_file(entry),
             clock=self.clock,
         )
-        policy = self.target.policy(RETRIES).with_clock(self.clock)
         return Project(
             executable,
             entry.root,
@@ -332,7 +331,8 @@ class Workshop:
             runner,
             entry.var_file,
             self.bus,
-            policy,
+            self.target.policy(RETRIES).with_clock(self.clock),
+            self.target.policy(ROLES_READY).with_clock(self.clock),
             load_state=lambda: self.state(entry) or EMPTY,
         )
 

@@ -17,7 +17,16 @@ from harness.terraform.driver import Runner, TerraformDriver
 from harness.terraform.executable import Executable
 from harness.terraform.state import State, local_state_path, read_state
 from harness.terraform.ui import UiReader
-from harness.waiters import TERRAFORM, Outcome, Policy, call, classify_terraform, iam_propagating
+from harness.waiters import (
+    IAM_READY,
+    TERRAFORM,
+    Outcome,
+    Policy,
+    call,
+    classify_terraform,
+    iam_propagating,
+    wait_until_role_assumable,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -101,12 +110,13 @@ def classify_apply(error: BaseException) -> Outcome:
     return classify_terraform(error)
 
 
-RETRIES: Policy = dataclasses.replace(
-    TERRAFORM,
-    classifier=classify_apply,
-    retry_on=frozenset({Outcome.TRANSIENT, Outcome.THROTTLED, Outcome.NOT_YET}),
+RETRIES: Policy = dataclasses.replace(TERRAFORM, classifier=classify_apply)
+"""The TERRAFORM policy for commands that met a passing failure."""
+
+ROLES_READY: Policy = dataclasses.replace(
+    IAM_READY, classifier=classify_apply, retry_on=frozenset({Outcome.NOT_YET}), reraise=True
 )
-"""The TERRAFORM policy, which here also repeats an apply that met a role not yet propagated."""
+"""The IAM_READY policy for an apply, which is the proof that a new role can be assumed."""
 
 
 @dataclass
@@ -121,7 +131,8 @@ class Project:
         runner: How commands run. ``TF_WORKSPACE`` must be in its environment.
         var_file: The workspace's variables.
         bus: Where events go.
-        policy: What is retried.
+        policy: How a command is repeated that met a passing failure.
+        roles_ready: How an apply is repeated that met a role which isn't known everywhere yet.
         load_state: Reads the state from where its backend keeps it; by default the local backend's file.
     """
 
@@ -133,6 +144,7 @@ class Project:
     var_file: Path
     bus: EventBus
     policy: Policy
+    roles_ready: Policy
     load_state: Callable[[], State] | None = None
 
     @property
@@ -184,7 +196,10 @@ class Project:
             if code != 0 or self._interrupted(driver):
                 raise self._error("apply", driver, ui, stderr)
 
-        call(attempt, policy=self.policy, what=f"terraform apply for {self.workspace}")
+        what = f"terraform apply for {self.workspace}"
+        wait_until_role_assumable(
+            lambda: call(attempt, policy=self.policy, what=what), policy=self.roles_ready, what=what
+        )
         return self.state()
 
     def destroy(self, *, timeout: float = DESTROY_TIMEOUT) -> None:

@@ -11,7 +11,7 @@ from harness.errors import ProviderNotFoundError, TerraformError
 from harness.events import EventBus
 from harness.terraform.driver import Runner
 from harness.terraform.executable import Executable
-from harness.terraform.project import RETRIES, Project, TerraformInterruptedError
+from harness.terraform.project import RETRIES, ROLES_READY, Project, TerraformInterruptedError
 from harness.terraform.redact import Redactor
 from harness.waiters import FakeClock
 from tests.unit.terraform.conftest import ProgramMaker
@@ -54,7 +54,15 @@ def project(tmp_path: Path, shell_program: ProgramMaker, clock: FakeClock) -> Pr
             env={"PATH": "/bin:/usr/bin"}, log_dir=tmp_path / "logs", redact=Redactor(["hunter22"]), clock=timeout_clock
         )
         return Project(
-            executable, tmp_path, "demo-abc", "demo", runner, tmp_path / "v.json", EventBus(), RETRIES.with_clock(clock)
+            executable,
+            tmp_path,
+            "demo-abc",
+            "demo",
+            runner,
+            tmp_path / "v.json",
+            EventBus(),
+            RETRIES.with_clock(clock),
+            ROLES_READY.with_clock(clock),
         )
 
     return make
@@ -87,10 +95,23 @@ def test_an_apply_is_repeated_on_a_failure_that_passes(project: ProjectMaker, tm
     assert clock.sleeps == [5.0]
 
 
-def test_an_apply_is_repeated_while_a_role_isnt_known_yet(project: ProjectMaker, tmp_path: Path) -> None:
-    text = "InvalidParameterValueException: The role defined for the function cannot be assumed by Lambda."
-    project(answers(tmp_path, (1, diagnostic(text)), (1, diagnostic(text)), (0, ""))).apply()
-    assert len(calls(tmp_path)) == 3
+ASSUME = "InvalidParameterValueException: The role defined for the function cannot be assumed by Lambda."
+
+
+def test_an_apply_is_repeated_at_iams_pace_until_its_role_is_known(
+    project: ProjectMaker, tmp_path: Path, clock: FakeClock
+) -> None:
+    steps = [(1, diagnostic(ASSUME))] * 6
+    project(answers(tmp_path, *steps, (0, ""))).apply()
+    assert len(calls(tmp_path)) == 7
+    assert clock.sleeps == [1.0, 1.5, 2.25, 3.375, 5.0, 5.0]
+
+
+def test_a_role_that_is_never_known_is_waited_for_for_15_minutes(project: ProjectMaker, clock: FakeClock) -> None:
+    began = clock.monotonic()
+    with pytest.raises(TerraformError, match="cannot be assumed by Lambda"):
+        project(f"echo '{diagnostic(ASSUME)}'; exit 1").apply()
+    assert clock.monotonic() - began == 900.0
 
 
 def test_an_apply_gives_up_with_terraforms_own_error(project: ProjectMaker, tmp_path: Path) -> None:
