@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.clients import make_client
@@ -129,6 +130,7 @@ class Target:
         """A boto3 session of one's own: sessions aren't safe to share between threads."""
         if self.kind == "local":
             return boto3.Session(
+                botocore_session=_without_profiles(),
                 aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
                 aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
                 region_name=self.region,
@@ -291,7 +293,8 @@ def aws_target(
         raise CredentialsError(
             f"There are no AWS credentials that can be used: {error}",
             where=f"profile {profile}" if profile else "the default credential chain",
-            hint=f"{how} Without an account, use the local cloud: {TARGET_SETTING}=local.",
+            hint=f"{how} Without an account, use the local cloud: leave out --harness-target=aws, "
+            f"or set {TARGET_SETTING}=local.",
         ) from error
     account = str(identity["Account"])
     if allowed_accounts and account not in allowed_accounts:
@@ -398,3 +401,14 @@ def _require_aws(endpoint_url: str) -> None:
             where="endpoint_url in the AWS configuration file",
             hint=f"Remove it or name another profile, or use {TARGET_SETTING}=local with {ENDPOINT_SETTING}.",
         )
+
+
+def _without_profiles() -> botocore.session.Session:
+    """A session that reads neither the developer's profile nor their files, which boto3 does before all else."""
+    return botocore.session.Session(
+        {
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+    )

@@ -159,6 +159,26 @@ def test_a_workspaces_account_is_checked_before_it_is_touched(sts: Stubber) -> N
         target_of(record)
 
 
+@pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])
+def test_a_profile_of_the_developers_is_nothing_to_a_local_target(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "missing")
+    target = endpoint_target("http://127.0.0.1:1")
+    assert target.client("lambda").meta.endpoint_url == "http://127.0.0.1:1"
+
+
+def test_a_broken_aws_configuration_is_nothing_to_a_local_target(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("[profile\nnonsense", encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(broken))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(broken))
+    target = endpoint_target("http://127.0.0.1:1")
+    assert target.client("sts").meta.endpoint_url == "http://127.0.0.1:1"
+
+
 def test_a_local_workspaces_target_is_its_endpoint(target: Target) -> None:
     assert target_of(target.record()) == target
 

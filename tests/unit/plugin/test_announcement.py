@@ -64,3 +64,20 @@ def test_what_stops_it_stops_the_run_before_anything_is_created(
     assert [dirs for _, dirs in told] == [(example.resolve(),)]
     assert remaining(cloud) == {}
     assert Ledger().entries() == ([], [])
+
+
+def test_an_account_that_the_ini_setting_does_not_allow_is_refused_before_anything_is_said_or_created(
+    project: Project,
+) -> None:
+    project.write("pytest.ini", "[pytest]\nharness_allowed_accounts = 999999999999\n")
+    project.write(
+        "conftest.py", "import harness.targets\nharness.targets.call = lambda *_, **__: {'Account': '111122223333'}\n"
+    )
+    project.write("test_thing.py", TEST)
+
+    ran = project.pytest("--harness-target=aws", AWS_ACCESS_KEY_ID="AKIAEXAMPLE", AWS_SECRET_ACCESS_KEY="secret")
+
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR, ran.stdout
+    assert "The credentials belong to account 111122223333, which isn't among the allowed 999999999999" in ran.stdout
+    assert "about to create" not in ran.stdout
+    assert not (project.home / "ledger").exists()
