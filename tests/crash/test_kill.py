@@ -105,7 +105,7 @@ class Moment:
         whom: pytest's process; its process group; or all of its descendants too, Terraform and its provider among
             them.
         durable: Whether the run deploys a durable function and starts an execution that waits.
-        makes: What the held call creates, of which the state knows nothing, as the cloud's inventory names the kind.
+        makes: What the held call creates, as the cloud's inventory names the kind.
     """
 
     phase: Phase
@@ -119,21 +119,20 @@ class Moment:
         return f"{self.phase}: {self.at} {self.side if '.' in self.at else ''} ({self.whom})"
 
     def found_as_promised(self, crash: Crash, result: Result) -> bool:
-        """Whether what was being created existed in no state, and was found nevertheless."""
-        if self.makes is None:
+        """Whether it was destroyed, and what was being created existed, in no state, and was found nevertheless."""
+        if result.outcome != "destroyed" or self.makes is None:
             return result.outcome == "destroyed"
         suffix = crash.entry.suffix if crash.entry else ""
-        return (
-            any(suffix in name for name in crash.inventory[self.makes])
-            and _TYPES[self.makes] not in crash.in_state
-            and "not in the state" in result.detail
-            and result.outcome == "destroyed"
-        )
+        existed = any(suffix in name for name in crash.inventory[self.makes])
+        if self.whom != "tree":
+            # Terraform was told to stop, and may still have heard what came of the call.
+            return existed
+        return existed and _TYPES[self.makes] not in crash.in_state and "not in the state" in result.detail
 
 
 QUICK = (
     Moment("deploy", "entry", "process"),
-    Moment("deploy", "iam.CreateRole", "process", makes="roles"),
+    Moment("deploy", "iam.CreateRole", "tree", makes="roles"),
     Moment("deploy", "lambda.CreateFunction", "tree", durable=True, makes="functions"),
     Moment("run", "ready", "group"),
     Moment("destroy", "iam.DeleteRole", "tree", side="asked"),
@@ -144,7 +143,7 @@ MOMENTS = (
     Moment("deploy", "sts.GetCallerIdentity", "group", side="asked"),
     Moment("deploy", "logs.CreateLogGroup", "process", side="asked"),
     Moment("deploy", "logs.CreateLogGroup", "group", makes="log_groups"),
-    Moment("deploy", "iam.CreateRole", "tree", makes="roles"),
+    Moment("deploy", "iam.CreateRole", "process", makes="roles"),
     Moment("deploy", "iam.CreatePolicy", "tree", side="asked"),
     Moment("deploy", "iam.PutRolePolicy", "group"),
     Moment("deploy", "lambda.CreateAlias", "process", durable=True),
@@ -183,13 +182,17 @@ class Run:
         body = "pass" if moment.phase == "destroy" else STAY
         root = str(REPOSITORY / "terraform" / "order_processing")
         (folder / "test_thing.py").write_text(text.format(body=body, root=root), encoding="utf-8")
+        # It would end by itself a moment after the last thing it does.
+        (folder / "conftest.py").write_text(
+            f"import threading\ndef pytest_unconfigure():\n    {STAY}\n", encoding="utf-8"
+        )
         (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist"]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_"))}
         kept.update(HARNESS_HOME=str(ledger.home), HARNESS_CACHE=str(ledger.home / "cache"), PYTHONPATH=str(REPOSITORY))
         with (folder / "output").open("wb") as output:
             self.process = subprocess.Popen(
-                [*command, "--harness-endpoint-url", gate.endpoint_url],
+                [*command, "--harness-endpoint-url", gate.endpoint_url, "--harness-paths=off"],
                 cwd=folder,
                 env=kept,
                 stdin=subprocess.DEVNULL,
@@ -237,7 +240,6 @@ class Run:
             except ProcessLookupError:
                 continue
         assert self.process.wait(GENEROUS) == -signal.SIGKILL, self.output
-        self.gate.release()
 
     @property
     def output(self) -> str:
@@ -253,6 +255,7 @@ def crash(moment: Moment, folder: Path, ledger: Ledger, cloud: LocalCloud, gate:
         run.kill()
     entry = run.entry()
     in_state: frozenset[str] = frozenset()
+    gate.release()
     if entry is not None:
         wait_until_idle(hold_file(entry), deadline=Deadline.after(GENEROUS, SYSTEM_CLOCK))
         in_state = frozenset(resource.kind for resource in read_state(state_path(entry)).resources)
