@@ -21,8 +21,10 @@ def main(starter: int, argv: list[str]) -> None:
         # The starter may have died before the line above; then nothing will send the signal.
         if os.getppid() != starter:
             sys.exit(128 + signal.SIGTERM)
-    # Python ignores SIGPIPE, and a program inherits that.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    # Python ignores SIGPIPE, and whoever runs in a shell's background ignores SIGINT; a program inherits both. An
+    # ignored SIGINT would leave no polite way to stop it.
+    for number in (signal.SIGPIPE, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
     os.execve(argv[0], argv, os.environ)  # noqa: S606 - the arguments are a list, and no shell is wanted
 
 

@@ -110,6 +110,23 @@ def test_a_timeout_interrupts_once_and_waits_for_the_end(tmp_path: Path, shell_p
     assert done.stdout.read_text().count("interrupted") == 1
 
 
+def test_it_can_be_interrupted_though_its_starter_ignores_sigint(tmp_path: Path, shell_program: ProgramMaker) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a shell's background job
+    try:
+        cancel = threading.Event()
+        done = execute(
+            tmp_path,
+            shell_program(ON_SIGINT),
+            cancel=cancel,
+            on_line=lambda _: cancel.set(),
+            timeout=GENEROUS,
+            grace=20.0,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (done.code, done.interrupted, done.killed) == (3, "cancelled", False)
+
+
 def test_another_thread_can_cancel_it(tmp_path: Path, shell_program: ProgramMaker) -> None:
     cancel = threading.Event()
     done = execute(
