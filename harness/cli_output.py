@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.duration import parse_duration
-from harness.events import Event, headline
+from harness.events import DiagnosticReported, Event, PhaseFinished, ResourceProgress
 
 OK, FAILED, USAGE, OWNED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -45,9 +45,17 @@ class Output:
 
     def progress(self, event: Event) -> None:
         """Say what an event tells."""
-        line = headline(event)
-        if line is not None:
-            self.say(line)
+        match event:
+            case ResourceProgress(status="complete" | "errored"):
+                self.say(f"{event.workspace}: {event.action} {event.address} {event.status}")
+            case DiagnosticReported(severity="error"):
+                self.say(f"{event.workspace}: error: {event.summary} {event.address or ''}")
+            case PhaseFinished():
+                self.say(
+                    f"{event.workspace}: {event.phase} {'done' if event.ok else 'failed'} in {event.seconds:.1f} s"
+                )
+            case _:
+                pass
 
 
 Command = Callable[[argparse.Namespace, Output], int]

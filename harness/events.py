@@ -140,19 +140,6 @@ class ExecutionFinished(ExecutionEvent):
     seconds: float
 
 
-def headline(event: Event) -> str | None:
-    """One line about an event for a terminal, or None for one that isn't worth a line there."""
-    match event:
-        case ResourceProgress(status="complete" | "errored"):
-            return f"{event.workspace}: {event.action} {event.address} {event.status}"
-        case DiagnosticReported(severity="error"):
-            return f"{event.workspace}: error: {event.summary} {event.address or ''}".rstrip()
-        case PhaseFinished():
-            return f"{event.workspace}: {event.phase} {'done' if event.ok else 'failed'} in {event.seconds:.1f} s"
-        case _:
-            return None
-
-
 class EventBus:
     """Hands every published event to every subscriber, in the publisher's thread.
 

@@ -187,7 +187,6 @@ def _session_of(config: pytest.Config) -> HarnessSession:
             before_destroy=None if checks is None else checks.collect,
         )
         session.bus.subscribe(reporter.on_event)
-        config.pluginmanager.register(reporter, "durable-harness-reporter")
         config.stash[_REPORTER] = reporter
         config.stash[_SESSION] = session
     return session
@@ -330,8 +329,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         if config.stash.get(_OF_WORKERS, None) and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return
-    with config.stash[_REPORTER].live():
-        report = harness_session.close(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
+    report = harness_session.close(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
     config.stash[_REPORT] = report
     if hasattr(config, "workeroutput"):
         from harness.plugin_report import problems
@@ -412,11 +410,9 @@ def example_dir(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="module")
-def deployment(
-    request: pytest.FixtureRequest, harness_session: HarnessSession, example_dir: Path
-) -> Iterator[Deployment]:
+def deployment(harness_session: HarnessSession, example_dir: Path) -> Iterator[Deployment]:
     """This module's example, deployed; destroyed when the module's last test is done."""
-    with _told_without_traceback(), request.config.stash[_REPORTER].live():
+    with _told_without_traceback():
         deployed = harness_session.deployment(example_dir)
     yield deployed
     harness_session.release(example_dir)

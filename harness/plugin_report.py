@@ -6,12 +6,11 @@ import contextlib
 import sys
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness.events import Event, ExecutionFinished, PhaseFinished, headline
+from harness.events import DiagnosticReported, Event, ExecutionFinished, PhaseFinished
 from harness.infra import DestroyReport
 from harness.session import SessionReport
 from harness.targets import Target
@@ -26,8 +25,7 @@ class Reporter:
         self._lock = threading.Lock()
         self._phases: dict[str, dict[str, float]] = defaultdict(dict)
         self._executions: Counter[str] = Counter()
-        self._progress: list[str] = []
-        self._live = False
+        self._errors: list[DiagnosticReported] = []
 
     def _write(self, line: str, **markup: bool) -> None:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
@@ -58,46 +56,16 @@ class Reporter:
             listing = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
             self._insist(f"harness:   {directory.name}: {listing}")
 
-    @contextlib.contextmanager
-    def live(self) -> Iterator[None]:
-        """Print progress as it comes, while pytest's main thread waits in here.
-
-        At any other time pytest may be capturing what a test prints; then progress waits for the test's end.
-        """
-        capture = self._config.pluginmanager.get_plugin("capturemanager")
-        with contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled():
-            with self._lock:
-                self._live = True
-                self._flush()
-            try:
-                yield
-            finally:
-                with self._lock:
-                    self._live = False
-
-    def pytest_runtest_logfinish(self) -> None:
-        """Print the progress that has waited, where pytest has printed a test's result."""
-        with self._lock:
-            self._flush()
-
-    def _flush(self) -> None:
-        lines, self._progress = self._progress, []
-        for line in lines:
-            self._write(line)
-
     def on_event(self, event: Event) -> None:
-        """Keep what the summary needs; with ``-v``, also say what happens to each resource as it happens."""
+        """Keep what the summary needs."""
         with self._lock:
-            line = headline(event) if self._config.get_verbosity() > 0 else None
-            if line is not None:
-                self._progress.append(f"harness: {line}")
-                if self._live:
-                    self._flush()
             if isinstance(event, PhaseFinished):
                 phases = self._phases[event.example]
                 phases[event.phase] = phases.get(event.phase, 0.0) + event.seconds
             elif isinstance(event, ExecutionFinished):
                 self._executions[event.status] += 1
+            elif isinstance(event, DiagnosticReported) and event.severity == "error":
+                self._errors.append(event)
 
     def summary(self, report: SessionReport) -> None:
         """Print the session's closing lines."""

@@ -21,19 +21,9 @@ def test_after_a_passing_test(project: Project, cloud: LocalCloud) -> None:
 
     assert ran.returncode == 0, ran.stdout
     assert "1 passed" in ran.stdout
-    assert "create aws_iam_role.this" not in ran.stdout
     assert "nothing is left behind" in ran.stdout
     assert remaining(cloud) == {}
     assert project.ledger() == []
-
-
-def test_verbose_runs_say_what_happens_to_each_resource(project: Project, cloud: LocalCloud) -> None:
-    project.write("test_thing.py", PASSES)
-
-    ran = project.pytest("-v", "--harness-endpoint-url", cloud.endpoint_url)
-
-    for line in ("create aws_iam_role.this complete", "apply done in", "delete aws_iam_role.this complete"):
-        assert line in ran.stdout
 
 
 def test_after_a_failing_test(project: Project, cloud: LocalCloud) -> None:
