@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.events import DiagnosticReported, Event, ExecutionFinished, PhaseFinished
+from harness.events import Event, ExecutionFinished, PhaseFinished
 from harness.infra import DestroyReport
 from harness.session import SessionReport
 from harness.targets import Target
@@ -25,7 +25,6 @@ class Reporter:
         self._lock = threading.Lock()
         self._phases: dict[str, dict[str, float]] = defaultdict(dict)
         self._executions: Counter[str] = Counter()
-        self._errors: list[DiagnosticReported] = []
 
     def _write(self, line: str, **markup: bool) -> None:
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
@@ -64,8 +63,6 @@ class Reporter:
                 phases[event.phase] = phases.get(event.phase, 0.0) + event.seconds
             elif isinstance(event, ExecutionFinished):
                 self._executions[event.status] += 1
-            elif isinstance(event, DiagnosticReported) and event.severity == "error":
-                self._errors.append(event)
 
     def summary(self, report: SessionReport) -> None:
         """Print the session's closing lines."""
